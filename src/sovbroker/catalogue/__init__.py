@@ -1,0 +1,1 @@
+"""Dated facts about providers: where bytes are, whose law reaches them, what is qualified, and how to connect."""

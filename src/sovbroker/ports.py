@@ -1,0 +1,331 @@
+"""The contracts that adapters fulfil.
+
+Adapters import this module, `sovbroker.errors` and `sovbroker.labels`, and nothing else of sovbroker. What each method
+promises is asserted by the conformance suite in `sovbroker.testing`: a declared capability by its behaviour, an
+undeclared one by `NotSupported`.
+
+Two promises hold for every method. A failure is an error of `sovbroker.errors` with the SDK's exception as its
+`__cause__`; a "no" is never a return value. And every store may be used by several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol, Self
+
+from sovbroker.errors import StoreError
+
+__all__ = [
+    "Adapter",
+    "Binding",
+    "Bytes",
+    "Credentials",
+    "Feature",
+    "Limits",
+    "ObjectInfo",
+    "Page",
+    "Part",
+    "Reader",
+    "Source",
+    "Store",
+    "Support",
+    "Upload",
+    "UploadInfo",
+]
+
+Bytes = bytes | bytearray | memoryview
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+class Feature(StrEnum):
+    """What a store may offer beyond plain head, get, put, delete and list."""
+
+    CONDITIONAL_PUT = "conditional-put"
+    RANGE = "range"
+    METADATA = "metadata"
+    COPY = "copy"
+    MULTIPART = "multipart"
+    DELIMITER = "delimiter"
+    ORDERED_LIST = "ordered-list"
+    PRESIGN = "presign"
+
+
+class Support(StrEnum):
+    """How a store offers a feature. `UNSAFE`: it accepts the request and does not honour it, so the adapter refuses."""
+
+    NATIVE = "native"
+    EMULATED = "emulated"
+    ABSENT = "absent"
+    UNSAFE = "unsafe"
+
+    @property
+    def usable(self) -> bool:
+        """Whether the behaviour is there to be relied on."""
+        return self in {Support.NATIVE, Support.EMULATED}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A store's limits, in bytes (UTF-8 for keys) and counts.
+
+    Every part but the last has `part_min` to `part_max` bytes; a single `put` takes up to `put_max`; `metadata_max`
+    counts names and values together.
+    """
+
+    key_max: int = 1024
+    metadata_max: int = 2048
+    put_max: int = 5 << 30
+    part_min: int = 5 << 20
+    part_max: int = 5 << 30
+    parts_max: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store knows of one object. `etag` is opaque, without quotes; `metadata` names are lower case.
+
+    `metadata` is empty in listings, where stores do not tell it.
+    """
+
+    key: str
+    size: int
+    etag: str | None = None
+    modified: datetime | None = None
+    metadata: Mapping[str, str] = NO_METADATA
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing: `objects` and, where a delimiter was given, the common `prefixes`, each in key order."""
+
+    objects: Sequence[ObjectInfo]
+    prefixes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The receipt of one uploaded part. `number` counts from 1, `size` is in bytes."""
+
+    number: int
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadInfo:
+    """An unfinished multipart upload that a store still holds."""
+
+    key: str
+    id: str
+
+
+class Source(Protocol):
+    """Where a body is read from: a binary file. A short read is not the end, an empty one is."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; all of the rest for -1; b"" at the end."""
+        ...
+
+
+class Reader(Protocol):
+    """The body of one `get`. `info.size` is the size of the whole object, also for a range.
+
+    A body that ends before its announced length raises Unavailable; it is never passed off as a shorter object.
+    """
+
+    @property
+    def info(self) -> ObjectInfo:
+        """What the store said of the object in the same answer."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; all of the rest for -1; b"" at the end. Short reads may happen."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back. May be called twice."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        ...
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        ...
+
+
+class Upload(Protocol):
+    """One multipart upload. Parts may be sent in any order, by several threads, and again: the last sending counts."""
+
+    @property
+    def id(self) -> str:
+        """The id under which `Store.multipart` opens this upload again."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The key that the object will have."""
+        ...
+
+    def part(self, number: int, body: Bytes) -> Part:
+        """Send part `number` (from 1). When it returns, the store holds just these bytes."""
+        ...
+
+    def parts(self) -> Sequence[Part]:
+        """Return the parts that the store holds, by number."""
+        ...
+
+    def commit(self, parts: Sequence[Part]) -> ObjectInfo:
+        """Join `parts`, by number, into the object. Until this returns there is no object under the key.
+
+        The object's size is checked against the sum of the parts before this returns; a mismatch raises Unavailable.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Drop the parts. Aborting twice, or what is gone already, succeeds."""
+        ...
+
+
+class Store(Protocol):
+    """One bucket (container, folder) at one target.
+
+    Keys are non-empty strings of at most `limits.key_max` bytes of UTF-8. A store treats them as opaque, except that it
+    refuses those it cannot hold exactly (`InvalidArgument`) rather than change them.
+    """
+
+    @property
+    def target(self) -> str:
+        """The id of the target, as errors name it."""
+        ...
+
+    @property
+    def capabilities(self) -> Mapping[Feature, Support]:
+        """Every feature with how it is offered."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """The store's limits."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return what is known of an object. Raises NotFound."""
+        ...
+
+    def get(self, key: str, *, range: tuple[int, int] | None = None) -> Reader:  # noqa: A002 - HTTP's own word
+        """Open an object's body, or the bytes `range` = (first, last), both inclusive, from 0.
+
+        `last` may lie beyond the end and is cut; a `first` beyond the end raises InvalidArgument. One request.
+        Raises NotFound.
+        """
+        ...
+
+    def put(
+        self,
+        key: str,
+        body: Bytes | Source,
+        *,
+        size: int,
+        metadata: Mapping[str, str] = NO_METADATA,
+        if_absent: bool = False,
+    ) -> ObjectInfo:
+        """Store `size` bytes under `key`, replacing what is there, all or nothing.
+
+        Readers see the old object or the new one, never a part. A body that is shorter or longer than `size`, or that
+        raises, changes nothing. What the store acknowledged is compared with what was sent (by digest or by size), so
+        that a server that cut the body is found out: Unavailable. With `if_absent`, raises AlreadyExists when there is
+        an object. Metadata names are lower-case letters and digits; values are printable ASCII.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object. Removing what is not there succeeds; a missing bucket does not."""
+        ...
+
+    def delete_many(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
+        """Remove many objects; return the failures by key, empty when all went well."""
+        ...
+
+    def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
+        """Yield pages of the objects under `prefix` whose keys sort after `start_after`, in byte order of keys.
+
+        With `delimiter`, keys that hold it after the prefix are folded into `Page.prefixes`.
+        """
+        ...
+
+    def copy(self, source: str, destination: str) -> ObjectInfo:
+        """Copy within the store, with metadata, without the bytes passing through here. Raises NotFound."""
+        ...
+
+    def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
+        """Start an upload in parts, or open the unfinished one `upload_id` again (its metadata stays as it was)."""
+        ...
+
+    def uploads(self, prefix: str = "") -> Iterator[UploadInfo]:
+        """Yield the unfinished multipart uploads of keys that begin with `prefix`."""
+        ...
+
+    def presign(self, key: str, *, expires: timedelta) -> str:
+        """Return a URL that reads the object without credentials until it expires."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back. May be called twice; a closed store may not be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Secrets of one target by name (`access_key`, `secret_key`, `session_token`, `profile`).
+
+    Never printed, never pickled.
+    """
+
+    _values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    def get(self, name: str) -> str | None:
+        """Return one secret, or None."""
+        return self._values.get(name)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._values)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Refuse to be pickled: secrets do not travel."""
+        raise TypeError("credentials cannot be pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Everything that an adapter needs to open one target.
+
+    `container` is the bucket, container or folder. `hosts` are the only host names (`host` or `host:port`) that the
+    adapter may talk to. `settings` are the provider's preset from the catalogue, in the adapter's own words.
+    """
+
+    target: str
+    container: str
+    endpoint: str | None = None
+    region: str | None = None
+    hosts: frozenset[str] = frozenset()
+    credentials: Credentials = field(default_factory=Credentials)
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
+
+
+class Adapter(Protocol):
+    """What an entry point of the group `sovbroker.adapters` names: a function that opens a store.
+
+    It imports its SDK when called, and raises ConfigError that names the missing extra where it cannot. It makes no
+    request: a wrong credential is found out by the first call.
+    """
+
+    def __call__(self, binding: Binding, /) -> Store:
+        """Open the store of `binding`."""
+        ...
