@@ -37,7 +37,7 @@ FRESH = timedelta(days=365)
 
 
 class Basis(StrEnum):
-    """How a fact is known. `ATTESTED`: the operator vouches for it; `MEMORY`: nobody checked, so it supports nothing."""
+    """How a fact is known. `ATTESTED`: the operator vouches for it; `MEMORY`: nobody checked, it supports nothing."""
 
     VERIFIED = "verified"
     MEASURED = "measured"
@@ -96,7 +96,7 @@ class Fact(Generic[T_co]):
 
 
 class Status(StrEnum):
-    """The state of a qualification; only `QUALIFIED` satisfies. The catalogue's `certified` and `attested` map to it."""
+    """The state of a qualification; only `QUALIFIED` satisfies (certified, attested and awarded are spelled so too)."""
 
     QUALIFIED = "qualified"
     IN_PROGRESS = "in-progress"
@@ -109,8 +109,8 @@ class Status(StrEnum):
 class Qualification:
     """One scheme's word on one (offer, region).
 
-    `version` is the referential's version as numbers, () when unknown (then it satisfies no minimum version). Its end is
-    `evidence.expires`, which is never None for a QUALIFIED one.
+    `version` is the referential's version as numbers, () when unknown (then it satisfies no minimum version). Its end
+    is `evidence.expires`, which is never None for a QUALIFIED one.
     """
 
     scheme: str
@@ -130,7 +130,7 @@ class Facts:
     qualified: tuple[Qualification, ...] = ()
 
     def epochs(self) -> frozenset[date]:
-        """The days on which one of these facts begins to count no more."""
+        """Return the days on which one of these facts begins to count no more."""
         facts = (self.located.evidence, self.controlled.evidence, self.technology.evidence)
         every = (*facts, *(q.evidence for q in self.qualified))
         return frozenset(e.expires for e in every if e.expires is not None)
