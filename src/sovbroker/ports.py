@@ -25,6 +25,7 @@ __all__ = [
     "Bytes",
     "Credentials",
     "Feature",
+    "KeyService",
     "Limits",
     "ObjectInfo",
     "Page",
@@ -95,7 +96,7 @@ class ObjectInfo:
     size: int
     etag: str | None = None
     modified: datetime | None = None
-    metadata: Mapping[str, str] = NO_METADATA
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,4 +329,28 @@ class Adapter(Protocol):
 
     def __call__(self, binding: Binding, /) -> Store:
         """Open the store of `binding`."""
+        ...
+
+
+class KeyService(Protocol):
+    """A key that never leaves its service, and the wrapping of domain keys under it.
+
+    Where the service is, who controls it and how it is qualified are facts in the configuration, not here.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name under which keyrings know this recipient; the same for as long as its key is."""
+        ...
+
+    def wrap(self, secret: bytes, context: bytes) -> bytes:
+        """Return `secret` (up to 256 bytes) wrapped and bound to `context`. Raises KeyUnavailable."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Return what `wrap` wrapped for the same `context`.
+
+        Raises KeyUnavailable when the key is locked, destroyed, refused or out of reach, and Tampered when `wrapped`
+        is damaged or belongs to another context.
+        """
         ...
