@@ -1,0 +1,342 @@
+"""A loaded policy: the one place where decisions are made, at run time as in commands and tests."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Final
+
+from sovbroker.errors import Diagnostic, InvalidArgument
+from sovbroker.labels import Label, Lattice
+from sovbroker.policy.classify import Classifier, Entry
+from sovbroker.policy.decision import Choice, Decision, Operation
+from sovbroker.policy.explain import Verdict, choose, verdict
+from sovbroker.policy.rulebook import Rulebook
+from sovbroker.policy.table import Placing, Scope, Table, World
+
+__all__ = ["Cell", "Classification", "Clock", "Policy", "utc_now"]
+
+Clock = Callable[[], datetime]
+
+CELLS_MAX: Final = 1 << 14
+"""How many cells an epoch keeps. Callers can make many labels; past this, cells are made again."""
+
+OPERATIONS: Final = {operation.value: operation for operation in Operation}
+NO_METADATA: Final[Mapping[str, str]] = {}
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC: the clock of a policy that is given none."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One entry of the compiled table: the label's mask, and where what carries it goes.
+
+    `choice` is () where the policy refuses. `valid_until` is the first day on which another cell may hold, None for
+    never.
+    """
+
+    mask: int
+    valid_until: date | None
+    choice: tuple[Choice, ...]
+    scope: Scope = field(repr=False)
+    placing: Placing = field(repr=False)
+    table: Table = field(repr=False, compare=False)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the policy allows a placement."""
+        return bool(self.choice)
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a key is labelled, by which rules (`default` alone when none matched), and in which waivers' paths it is."""
+
+    label: Label
+    rules: tuple[str, ...]
+    waivers: tuple[str, ...]
+    mask: int
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """The cells of a span of days: from the ordinal `first` up to, and without, `end`."""
+
+    first: int
+    end: int
+    table: Table
+    cells: dict[int, Cell] = field(default_factory=dict[int, Cell])
+    computing: dict[int, Cell] = field(default_factory=dict[int, Cell])
+    verdicts: dict[Scope, Verdict] = field(default_factory=dict[Scope, Verdict])
+
+
+class Policy:
+    """A policy over given targets and key services.
+
+    After loading, nothing that is asked of it raises, but InvalidArgument for what means nothing (an unknown label or
+    operation). A decision depends on the policy, the facts, the day and the object alone. Every method may be called by
+    several threads at once. `digest` is the SHA-256 of what the policy says, `warnings` what loading it found.
+    """
+
+    def __init__(
+        self, book: Rulebook, world: World, *, clock: Clock = utc_now, warnings: Sequence[Diagnostic] = ()
+    ) -> None:
+        self.name = book.name
+        self.lattice: Lattice = book.lattice
+        self.digest = book.digest()
+        self.warnings = tuple(warnings)
+        self.book = book
+        self.world = world
+        self._clock = clock
+        self._shift = len(book.lattice.levels) - 1 + len(book.lattice.categories)
+        self._label_top = (1 << self._shift) - 1
+        self._matched = 1 << self._shift
+        rules = [Entry(rule.id, rule.mask | self._matched, rule.path, rule.meta) for rule in book.rules]
+        waivers = [
+            Entry(waiver.id, self._matched << (1 + index), waiver.path) for index, waiver in enumerate(book.waivers)
+        ]
+        self._classifier = Classifier([*rules, *waivers])
+        self._bits = self._classifier.bits
+        self._days = sorted(world.epochs() | {waiver.expires for waiver in book.waivers})
+        self._lock = threading.Lock()
+        self._epochs: dict[int, _Epoch] = {}
+        self._epoch = self._epoch_at(self._today())
+
+    # --- the hot path
+
+    def route(self, key: str, label_mask: int = 0, at_day: int | None = None) -> Cell:
+        """Return where `key` goes, by its path and the mask of the caller's label alone. The hot path.
+
+        `at_day` is a day as `date.toordinal` counts, today where it is None. Rules that look at metadata match nothing.
+        Raises InvalidArgument for a mask that is not of this policy's lattice.
+        """
+        if at_day is None:
+            at_day = self._today()
+        epoch = self._epoch
+        if not epoch.first <= at_day < epoch.end:
+            epoch = self._epoch_at(at_day)
+        if label_mask > self._label_top:
+            raise InvalidArgument(f"{label_mask} is not the mask of a label")
+        bits = label_mask | self._bits(key)
+        cell = epoch.cells.get(bits)
+        return self._cell(epoch, bits) if cell is None else cell
+
+    def placement(self, label_mask: int, *, at_day: int | None = None) -> Cell:
+        """Return where data that carries exactly this label goes, whatever its key. See `route`."""
+        epoch = self._epoch_at(self._today() if at_day is None else at_day)
+        return self._cell(epoch, label_mask | self._matched)
+
+    def refusal(self, label_mask: int, *, at_day: int | None = None) -> str:
+        """Return in one sentence why a label has no placement; "" when it has one."""
+        epoch = self._epoch_at(self._today() if at_day is None else at_day)
+        cell = self._cell(epoch, label_mask | self._matched)
+        return "" if cell.allowed else self._verdict(epoch, cell).reasons[-1]
+
+    def table(self, at_day: int) -> Table:
+        """Return the compiled table that holds on a day."""
+        return self._epoch_at(at_day).table
+
+    def with_warnings(self, warnings: Sequence[Diagnostic]) -> Policy:
+        """Return this policy with the findings of its loading."""
+        self.warnings = tuple(warnings)
+        return self
+
+    def _cell(self, epoch: _Epoch, bits: int, *, compute: bool = False) -> Cell:
+        """Return the cell of joined bits, made now where it is not kept."""
+        cells = epoch.computing if compute else epoch.cells
+        cell = cells.get(bits)
+        if cell is not None:
+            return cell
+        scope = self._scope(bits, compute=compute)
+        placing = epoch.table.place(scope)
+        cell = Cell(
+            mask=scope.mask,
+            valid_until=epoch.table.until,
+            choice=choose(epoch.table, scope, placing.chosen),
+            scope=scope,
+            placing=placing,
+            table=epoch.table,
+        )
+        if len(cells) >= CELLS_MAX:
+            cells.clear()
+        cells[bits] = cell
+        return cell
+
+    def _scope(self, bits: int, *, compute: bool) -> Scope:
+        """Return what joined bits mean: the label, with the default where no rule matched, and the waivers in scope."""
+        mask = bits & self._label_top
+        if bits < 0 or self.lattice.mask(self.lattice.label(mask)) != mask:
+            raise InvalidArgument(f"{bits} is not the mask of a label")
+        if not bits & self._matched:
+            mask |= self.book.default
+        waivers = 0
+        for index, waiver in enumerate(self.book.waivers):
+            if bits >> (self._shift + 1 + index) & 1 and waiver.mask & mask == mask:
+                waivers |= 1 << index
+        return Scope(mask, waivers, compute)
+
+    # --- deciding with reasons
+
+    def decide(
+        self,
+        key: str,
+        *,
+        label: str | Label | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stored: Label | None = None,
+        operation: str = "put",
+        at: datetime | None = None,
+    ) -> Decision:
+        """Return where an object may go, with a reason for every target.
+
+        The object's label is the join of every rule that matches `key` and `metadata`, of the caller's `label`, and of
+        the label that is `stored` with the data; where no rule matches, of the default too. `at` is a time with a
+        zone, now by the policy's clock where it is None; the day counts in UTC.
+
+        Raises InvalidArgument for an unknown label or operation, and for a time without a zone.
+        """
+        doing = self._operation(operation)
+        now = self._clock() if at is None else at
+        epoch = self._epoch
+        day = _ordinal(now)
+        if not epoch.first <= day < epoch.end:
+            epoch = self._epoch_at(day)
+        given = self._given(label, stored)
+        entries = self._classifier.matches(key, metadata or NO_METADATA)
+        bits = given
+        for entry in entries:
+            bits |= entry.bits
+        cell = self._cell(epoch, bits, compute=doing is Operation.COMPUTE)
+        found = self._verdict(epoch, cell)
+        rules = tuple(entry.name for entry in entries if entry.bits & self._matched) or ("default",)
+        own = self.lattice.label(cell.mask)
+        return Decision(
+            label=own,
+            rules=rules,
+            operation=doing,
+            targets=found.targets,
+            mode=found.mode,
+            reasons=(self._why_label(own, rules, label=label, stored=stored), *found.reasons),
+            rejected=found.rejected,
+            basis=found.basis,
+            waiver=found.waiver,
+            policy=self.digest,
+            catalogue=self.world.catalogue,
+            at=now,
+            valid_until=cell.valid_until,
+            retain=found.retain,
+            copies=found.copies,
+            distinct=found.distinct,
+            allowed=cell.allowed,
+            alternatives=found.alternatives,
+        )
+
+    def explain(
+        self,
+        key: str,
+        *,
+        label: str | Label | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stored: Label | None = None,
+        operation: str = "put",
+        at: datetime | None = None,
+    ) -> Decision:
+        """Return what `decide` returns: a decision always explains itself."""
+        return self.decide(key, label=label, metadata=metadata, stored=stored, operation=operation, at=at)
+
+    def classify(
+        self,
+        key: str,
+        *,
+        label: str | Label | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stored: Label | None = None,
+    ) -> Classification:
+        """Return an object's label and the rules that give it; see `decide`."""
+        entries = self._classifier.matches(key, metadata or NO_METADATA)
+        bits = self._given(label, stored)
+        for entry in entries:
+            bits |= entry.bits
+        mask = self._scope(bits, compute=False).mask
+        rules = tuple(entry.name for entry in entries if entry.bits & self._matched) or ("default",)
+        waivers = tuple(entry.name for entry in entries if not entry.bits & self._matched)
+        return Classification(self.lattice.label(mask), rules, waivers, mask)
+
+    def _given(self, label: str | Label | None, stored: Label | None) -> int:
+        mask = 0 if stored is None else self.lattice.mask(stored)
+        match label:
+            case None:
+                return mask
+            case str():
+                return mask | self.lattice.mask_of_text(label)
+            case Label():
+                return mask | self.lattice.mask(label)
+
+    @staticmethod
+    def _why_label(own: Label, rules: tuple[str, ...], *, label: str | Label | None, stored: Label | None) -> str:
+        if rules == ("default",):
+            sources = ["no rule matches, so the default"]
+        else:
+            sources = [f"{'rule' if len(rules) == 1 else 'rules'} {', '.join(f'`{rule}`' for rule in rules)}"]
+        sources += [f"the caller's `{label}`"] if label is not None else []
+        sources += [f"the stored `{stored}`"] if stored is not None else []
+        return f"label {own}: {', and '.join(sources)}"
+
+    def _verdict(self, epoch: _Epoch, cell: Cell) -> Verdict:
+        found = epoch.verdicts.get(cell.scope)
+        if found is None:
+            found = verdict(epoch.table, cell.scope, cell.placing)
+            if len(epoch.verdicts) >= CELLS_MAX:
+                epoch.verdicts.clear()
+            epoch.verdicts[cell.scope] = found
+        return found
+
+    @staticmethod
+    def _operation(name: str) -> Operation:
+        found = OPERATIONS.get(name)
+        if found is None:
+            close = difflib.get_close_matches(name[:64], OPERATIONS, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(OPERATIONS)}"
+            raise InvalidArgument(f"unknown operation `{name}`; {hint}")
+        return found
+
+    # --- time
+
+    def _today(self) -> int:
+        return _ordinal(self._clock())
+
+    def _epoch_at(self, day: int) -> _Epoch:
+        """Return the epoch of a day, and look there first the next time."""
+        if not 1 <= day <= date.max.toordinal():
+            raise InvalidArgument(f"{day} is not the ordinal of a day")
+        index = bisect_right(self._days, date.fromordinal(day))
+        epoch = self._epochs.get(index)
+        if epoch is None:
+            with self._lock:
+                epoch = self._epochs.get(index)
+                if epoch is None:
+                    since = self._days[index - 1] if index else date.min
+                    until = self._days[index] if index < len(self._days) else None
+                    table = Table(self.book, self.world, since=since, until=until)
+                    end = date.max.toordinal() + 1 if until is None else until.toordinal()
+                    epoch = self._epochs[index] = _Epoch(since.toordinal(), end, table)
+        self._epoch = epoch
+        return epoch
+
+
+def _ordinal(moment: datetime) -> int:
+    """Return the day of a moment, in UTC. Raises InvalidArgument for one without a zone."""
+    if moment.tzinfo is None:
+        raise InvalidArgument(f"the time {moment.isoformat()} has no zone; give one, such as datetime.now(UTC)")
+    try:
+        return moment.toordinal() if moment.tzinfo is UTC else moment.astimezone(UTC).toordinal()
+    except OverflowError:
+        # The first and the last day of the calendar, in a zone that puts UTC beyond it.
+        return moment.toordinal()

@@ -1,0 +1,172 @@
+"""A policy once its files are merged and its names resolved: what it says, without any target or day."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from sovbroker.labels import Lattice
+from sovbroker.policy.glob import Glob
+from sovbroker.policy.language import Distinct
+from sovbroker.policy.mode import Mode
+from sovbroker.policy.zones import Named, Predicate, Qualified, Within, Zone
+
+__all__ = ["Alternative", "Requirement", "Retain", "Rule", "Rulebook", "Waiver"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retain:
+    """How long an object must be kept at least, and at most; None where there is no such bound."""
+
+    min: timedelta | None = None
+    max: timedelta | None = None
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether nothing can meet both bounds."""
+        return self.min is not None and self.max is not None and self.min > self.max
+
+    def __and__(self, other: Retain) -> Retain:
+        """Return the bounds that meet both: the longer minimum, the shorter maximum."""
+        lows = [bound for bound in (self.min, other.min) if bound is not None]
+        highs = [bound for bound in (self.max, other.max) if bound is not None]
+        return Retain(max(lows, default=None), min(highs, default=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way to meet a requirement: be in the zone, in this mode."""
+
+    zone: str
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What one file demands for one element (a level or a category).
+
+    `store` None demands nothing about zones; empty, it allows nowhere. `where` is a further condition on every target.
+    """
+
+    element: str
+    store: tuple[Alternative, ...] | None = None
+    compute: tuple[str, ...] | None = None
+    where: Zone | None = None
+    deny: tuple[str, ...] = ()
+    count: int = 1
+    distinct: frozenset[Distinct] = frozenset()
+    retain: Retain = field(default_factory=Retain)
+    waivable: bool = True
+    basis: str = ""
+
+    @property
+    def title(self) -> str:
+        """How a reason names it: the element, then its legal basis."""
+        return f"`{self.element}` ({self.basis})" if self.basis else f"`{self.element}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A classification rule: what matches `path` and has every pair of `meta` carries the label of `mask`."""
+
+    id: str
+    mask: int
+    path: Glob | None = None
+    meta: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """An approved exception: alternatives for objects under `path` whose label `mask` dominates, until `expires`."""
+
+    id: str
+    path: Glob
+    mask: int
+    store: tuple[Alternative, ...]
+    reason: str
+    owner: str
+    approved: tuple[str, ...]
+    expires: date
+
+    def live(self, day: date) -> bool:
+        """Whether it holds on `day`; `expires` is the first day on which it does not."""
+        return day < self.expires
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Everything that a policy says. Rules, waivers and requirements are in a fixed order, whatever the files' was."""
+
+    name: str
+    lattice: Lattice
+    default: int
+    zones: Mapping[str, Zone]
+    requirements: Mapping[str, tuple[Requirement, ...]]
+    rules: tuple[Rule, ...]
+    waivers: tuple[Waiver, ...]
+    prefer: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hexadecimal, of what the policy says: comments, order and layout do not change it."""
+        lattice = self.lattice
+        canonical = {
+            "sovbroker": 1,
+            "name": self.name,
+            "levels": list(lattice.levels),
+            "categories": {c.name: [sorted(c.implies), c.minimum] for c in lattice.categories.values()},
+            "aliases": dict(lattice.aliases),
+            "default": self.default,
+            "zones": {zone.name: _zone(zone) for zone in self.zones.values()},
+            "require": {name: [_requirement(r) for r in found] for name, found in self.requirements.items()},
+            "classify": [
+                [rule.id, rule.mask, rule.path.text if rule.path else None, dict(rule.meta)] for rule in self.rules
+            ],
+            "waivers": [
+                [w.id, w.path.text, w.mask, _store(w.store), w.reason, w.owner, w.approved, w.expires.isoformat()]
+                for w in self.waivers
+            ],
+            "prefer": self.prefer,
+        }
+        text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def order(requirement: Requirement) -> str:
+    """Return what sorts the requirements of one element, so that the order of the files does not matter."""
+    return json.dumps(_requirement(requirement), sort_keys=True)
+
+
+def _zone(zone: Zone) -> list[object]:
+    return sorted((_predicate(p) for p in zone.predicates), key=str)
+
+
+def _predicate(predicate: Predicate) -> list[object]:
+    match predicate:
+        case Within():
+            return [predicate.axis.value, sorted(predicate.countries)]
+        case Qualified():
+            return ["qualified", str(predicate)]
+        case Named():
+            return [predicate.what, sorted(predicate.ids)]
+
+
+def _store(store: tuple[Alternative, ...]) -> list[object]:
+    return sorted(([a.zone, a.mode.to_dict()] for a in store), key=str)
+
+
+def _requirement(r: Requirement) -> list[object]:
+    bounds = [None if bound is None else bound.days for bound in (r.retain.min, r.retain.max)]
+    return [
+        None if r.store is None else _store(r.store),
+        None if r.compute is None else sorted(r.compute),
+        None if r.where is None else _zone(r.where),
+        sorted(r.deny),
+        r.count,
+        sorted(r.distinct),
+        bounds,
+        r.waivable,
+        r.basis,
+    ]
