@@ -1,0 +1,352 @@
+"""The configuration: which targets, which keys, which policy, where the state is.
+
+A file is read with positions, and every mistake in it is reported at once. Paths in it are relative to it. Secrets do
+not stand in it; it says where they come from.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from sovbroker.catalogue.countries import expand
+from sovbroker.document import (
+    ByKind,
+    Choice,
+    Findings,
+    Flag,
+    Invalid,
+    Kind,
+    ListOf,
+    MapOf,
+    Node,
+    Parsed,
+    Place,
+    Record,
+    Scalar,
+    Text,
+    Word,
+    decode,
+    optional,
+    read,
+    required,
+)
+from sovbroker.errors import ConfigError
+from sovbroker.secrets import CREDENTIAL_NAMES, CredentialSource, SecretSource
+
+__all__ = ["CODES", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
+
+CODES: Final[Mapping[Kind, str]] = {
+    Kind.SYNTAX: "SF001",
+    Kind.DUPLICATE: "SF002",
+    Kind.UNKNOWN: "SF003",
+    Kind.MISSING: "SF004",
+    Kind.TYPE: "SF005",
+    Kind.VALUE: "SF006",
+}
+CONTRADICTION: Final = "SF007"
+FILE: Final = "sovbroker.yaml"
+VARIABLE: Final = "SOVBROKER_CONFIG"
+PASSPHRASE: Final = "SOVBROKER_PASSPHRASE"  # noqa: S105 - the name of a variable
+OWN: Final = ("local", "memory")
+"""Targets that are no provider's: the operator says where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConfig:
+    """A configured key service. `located` and `controlled` are what the operator vouches for; None: unknown."""
+
+    name: str
+    path: Path
+    passphrase: SecretSource
+    located: frozenset[str] | None = None
+    controlled: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """A configured target: `at` as the catalogue spells it, or `local` or `memory`.
+
+    `container` is the bucket, or the folder of a local target. `parameters` fill the placeholders of the provider's
+    endpoint. `endpoint` replaces it, for emulators on this machine.
+    """
+
+    at: str
+    container: str
+    endpoint: str | None = None
+    emulated: bool = False
+    credentials: CredentialSource = field(default_factory=CredentialSource)
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    located: frozenset[str] | None = None
+    controlled: frozenset[str] | None = None
+    create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here."""
+
+    state: Path
+    targets: tuple[TargetConfig, ...]
+    keys: tuple[KeyConfig, ...] = ()
+    policy: Path | None = None
+    file: Path | None = None
+
+
+def embedded(folder: Path | None = None) -> Config:
+    """Return the configuration that holds when there is none: one folder under the user's data folder."""
+    home = folder or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sovbroker"
+    return Config(
+        state=home / "state.db",
+        targets=(TargetConfig(at="local", container=str(home / "objects"), create=True),),
+        keys=(KeyConfig(name="main", path=home / "keyring.json", passphrase=SecretSource(env=PASSPHRASE)),),
+    )
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read `path`, else the file that SOVBROKER_CONFIG names, else `./sovbroker.yaml`, else give the embedded default.
+
+    Raises ConfigError with every finding, each with file, line and column.
+    """
+    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if named is None and not Path(FILE).exists():
+        return embedded()
+    file = named or Path(FILE)
+    if file.is_dir():
+        file /= FILE
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration `{file}`: {error.strerror}; `sovbroker init DIR` writes one"
+        ) from error
+    return parse_config(text, file=file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    path: Word
+    passphrase: SecretSource
+    located: frozenset[str] | None = None
+    controlled: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    place: Place
+    at: Word
+    bucket: Word | None = None
+    path: Word | None = None
+    endpoint: Word | None = None
+    emulated: bool = False
+    credentials: CredentialSource | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    located: frozenset[str] | None = None
+    controlled: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    targets: tuple[_Target, ...]
+    policy: Word | None = None
+    state: str = "state.db"
+    keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
+
+
+def _file(sovbroker: int, **rest: object) -> _File:
+    del sovbroker  # the version is checked by its shape
+    return _File(**rest)  # type: ignore[arg-type]  # the shapes have checked the types
+
+
+def _key(service: str, **rest: object) -> _Key:
+    del service  # there is one, checked by its shape
+    return _Key(**rest)  # type: ignore[arg-type]  # the shapes have checked the types
+
+
+def _secret(env: str | None = None, file: str | None = None) -> SecretSource:
+    return SecretSource(env=env, file=None if file is None else Path(file))
+
+
+def _literal(text: str) -> SecretSource:
+    return SecretSource(literal=text)
+
+
+def _credentials(env: str | None = None, profile: str | None = None, **single: SecretSource) -> CredentialSource:
+    return CredentialSource(env=env, profile=profile, single=single)
+
+
+def _one(text: str) -> frozenset[str]:
+    return expand([text])
+
+
+@dataclass(frozen=True, slots=True)
+class _Countries:
+    """One country or group, or a list of them."""
+
+    def decode(self, node: Node, findings: Findings) -> frozenset[str]:
+        if isinstance(node, Scalar):
+            return Parsed(_one).decode(node, findings)
+        return frozenset[str]().union(*ListOf(Parsed(_one), least=1).decode(node, findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """Where a secret comes from. A text in its place is likely the secret itself, so no message repeats it."""
+
+    def decode(self, node: Node, findings: Findings) -> SecretSource:
+        if isinstance(node, Scalar):
+            findings.error(
+                Kind.TYPE,
+                node.place,
+                "a secret does not stand in the file",
+                "name an environment variable, `{env: NAME}`, or a private file, `{file: PATH}`",
+            )
+            raise Invalid
+        return SOURCE.decode(node, findings)
+
+
+SOURCE: Final = Record(_secret, {"env": optional(Text()), "file": optional(Text())})
+SECRET_OR_TEXT: Final[ByKind[SecretSource]] = ByKind(text=Parsed(_literal), entries=SOURCE)
+CREDENTIALS: Final = Record(
+    _credentials,
+    {
+        "env": optional(Text()),
+        "profile": optional(Text()),
+        **{name: optional(SECRET_OR_TEXT) for name in CREDENTIAL_NAMES},
+    },
+)
+KEY: Final = Record(
+    _key,
+    {
+        "service": required(Choice({"file": "file"})),
+        "path": required(Text()),
+        "passphrase": required(_Secret()),
+        "located": optional(_Countries()),
+        "controlled": optional(_Countries()),
+    },
+)
+TARGET: Final = Record(
+    _Target,
+    {
+        "at": required(Text()),
+        "bucket": optional(Text()),
+        "path": optional(Text()),
+        "endpoint": optional(Text()),
+        "emulated": optional(Flag()),
+        "credentials": optional(CREDENTIALS),
+        "parameters": optional(MapOf(Text())),
+        "located": optional(_Countries()),
+        "controlled": optional(_Countries()),
+    },
+    place=True,
+)
+SHAPE: Final = Record(
+    _file,
+    {
+        "sovbroker": required(Choice({"1": 1})),
+        "policy": optional(Text()),
+        "state": optional(Text()),
+        "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
+        "targets": required(ListOf(TARGET, least=1)),
+    },
+)
+
+
+def parse_config(text: str | bytes, *, file: Path) -> Config:
+    """Read a configuration's text; `file` names it in findings, and paths in it are relative to its folder."""
+    findings = Findings(CODES, excerpts=False)
+    read_file = decode(read(text, str(file), findings), SHAPE, findings)
+    folder = file.parent.absolute()
+    targets: list[TargetConfig] = []
+    if read_file is not None:
+        targets = [_target(target, folder, findings) for target in read_file.targets]
+        seen: dict[str, Place] = {}
+        for target in read_file.targets:
+            if target.at in seen:
+                findings.error(Kind.DUPLICATE, target.place, f"the target `{target.at}` is here twice")
+            seen[target.at] = target.place
+    if read_file is None or findings.failed:
+        raise ConfigError("\n\n".join(str(d) for d in findings.diagnostics))
+    return Config(
+        file=file.absolute(),
+        policy=None if read_file.policy is None else folder / read_file.policy,
+        state=folder / read_file.state,
+        keys=tuple(
+            KeyConfig(
+                name=name,
+                path=folder / key.path,
+                passphrase=_beside(key.passphrase, folder),
+                located=key.located,
+                controlled=key.controlled,
+            )
+            for name, key in read_file.keys.items()
+        ),
+        targets=tuple(targets),
+    )
+
+
+def _target(target: _Target, folder: Path, findings: Findings) -> TargetConfig:
+    """Check what one target says against itself."""
+    own = target.at in OWN
+    container = target.path if own else target.bucket
+    wanted = "path" if own else "bucket"
+    if container is None and target.at != "memory":
+        findings.error(Kind.MISSING, target.place, f"the target `{target.at}` needs the key `{wanted}`")
+    if own and (target.bucket or target.endpoint or target.credentials):
+        findings.error(CONTRADICTION, target.place, f"`{target.at}` has a path, and no bucket, endpoint or credentials")
+    if not own and (target.path or target.located or target.controlled):
+        findings.error(
+            CONTRADICTION,
+            target.place,
+            f"where `{target.at}` is and who controls it comes from the catalogue, not from the configuration",
+            "remove `path`, `located` and `controlled`",
+        )
+    if target.endpoint is not None and not (target.emulated and _on_this_machine(target.endpoint)):
+        findings.error(
+            CONTRADICTION,
+            target.endpoint.place,
+            f"the endpoint `{target.endpoint}` is not the one that the catalogue knows for `{target.at}`",
+            "remove it; for an emulator on this machine (127.0.0.1, ::1 or localhost) add `emulated: true`",
+        )
+    if target.emulated and target.endpoint is None and not own:
+        findings.error(CONTRADICTION, target.place, "an emulated target needs an `endpoint` on this machine")
+    credentials = target.credentials or CredentialSource()
+    if not target.emulated and any(source.literal is not None for source in credentials.single.values()):
+        findings.error(
+            CONTRADICTION,
+            target.place,
+            f"the credentials of `{target.at}` stand in the file",
+            "name an environment variable, `{env: NAME}`, or a private file, `{file: PATH}`",
+        )
+    return TargetConfig(
+        at=str(target.at),
+        container=str(folder / container) if own and container else str(container or ""),
+        endpoint=None if target.endpoint is None else str(target.endpoint),
+        emulated=target.emulated,
+        credentials=CredentialSource(
+            env=credentials.env,
+            profile=credentials.profile,
+            single={name: _beside(source, folder) for name, source in credentials.single.items()},
+        ),
+        parameters={str(name): str(value) for name, value in target.parameters.items()},
+        located=target.located,
+        controlled=target.controlled,
+    )
+
+
+def _beside(source: SecretSource, folder: Path) -> SecretSource:
+    return source if source.file is None else SecretSource(file=folder / source.file)
+
+
+def _on_this_machine(endpoint: str) -> bool:
+    """Whether a URL leads to this machine: bytes for an emulator must not leave it, whatever it emulates."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

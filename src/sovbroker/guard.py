@@ -1,0 +1,250 @@
+"""The guard next to the network: a store that lets through only what its permit allows.
+
+No code path obtains a store that is not guarded (`router` assembles them). The guard knows no keys; it looks at what is
+about to leave. Towards a target that may hold ciphertext only, a body must be an envelope: the head that its record
+announces, the lengths that the format allows, and bytes that look random.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Final
+
+from sovbroker.envelope import CHUNK, HEAD, TAG, Record, SealingReader, plain_size
+from sovbroker.errors import SealError, StoreError
+from sovbroker.ports import (
+    NO_METADATA,
+    Bytes,
+    Feature,
+    Limits,
+    ObjectInfo,
+    Page,
+    Part,
+    Reader,
+    Source,
+    Store,
+    Support,
+    Upload,
+    UploadInfo,
+)
+
+__all__ = ["Guarded", "Permit"]
+
+UNIT: Final = CHUNK + TAG
+SAMPLE: Final = 4096
+SAMPLE_LEAST: Final = 64
+SAMPLE_SURE: Final = 1024
+VALUES: Final = 256
+ENCRYPTED_NAME: Final = re.compile(r"[0-9a-v/]+@[0-9a-v]+~?")
+
+
+class Permit(Enum):
+    """What may leave through a guarded store."""
+
+    READ = "read"
+    """Nothing: read, list and remove only."""
+    SEALED = "sealed"
+    """Envelopes."""
+    HIDDEN = "hidden"
+    """Envelopes, under encrypted names."""
+    CLEAR = "clear"
+    """Anything: a decision has allowed plaintext at this target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A `Store` that holds `inner` and refuses, before a byte leaves, what `permit` does not allow: SealError."""
+
+    inner: Store
+    permit: Permit
+
+    @property
+    def target(self) -> str:
+        """See `Store.target`."""
+        return self.inner.target
+
+    @property
+    def capabilities(self) -> Mapping[Feature, Support]:
+        """See `Store.capabilities`."""
+        return self.inner.capabilities
+
+    @property
+    def limits(self) -> Limits:
+        """See `Store.limits`."""
+        return self.inner.limits
+
+    def head(self, key: str) -> ObjectInfo:
+        """See `Store.head`."""
+        return self.inner.head(key)
+
+    def get(self, key: str, *, range: tuple[int, int] | None = None) -> Reader:  # noqa: A002 - the port's word
+        """See `Store.get`."""
+        return self.inner.get(key, range=range)
+
+    def put(
+        self,
+        key: str,
+        body: Bytes | Source,
+        *,
+        size: int,
+        metadata: Mapping[str, str] = NO_METADATA,
+        if_absent: bool = False,
+    ) -> ObjectInfo:
+        """See `Store.put`."""
+        self._check_name(key)
+        if self.permit is not Permit.CLEAR:
+            self._check_body(key, body, size, metadata)
+        return self.inner.put(key, body, size=size, metadata=metadata, if_absent=if_absent)
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        self.inner.delete(key)
+
+    def delete_many(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
+        """See `Store.delete_many`."""
+        return self.inner.delete_many(keys)
+
+    def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
+        """See `Store.list`."""
+        return self.inner.list(prefix, delimiter=delimiter, start_after=start_after)
+
+    def copy(self, source: str, destination: str) -> ObjectInfo:
+        """See `Store.copy`."""
+        self._check_name(destination)
+        return self.inner.copy(source, destination)
+
+    def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
+        """See `Store.multipart`. A sealed upload cannot be opened again to send parts, only to abort it."""
+        if upload_id is not None:
+            upload = self.inner.multipart(key, upload_id=upload_id)
+            return upload if self.permit is Permit.CLEAR else GuardedUpload(upload, head=None, target=self.target)
+        self._check_name(key)
+        if self.permit is Permit.CLEAR:
+            return self.inner.multipart(key, metadata=metadata)
+        head = self._check_record(metadata)
+        return GuardedUpload(self.inner.multipart(key, metadata=metadata), head=head, target=self.target)
+
+    def uploads(self, prefix: str = "") -> Iterator[UploadInfo]:
+        """See `Store.uploads`."""
+        return self.inner.uploads(prefix)
+
+    def presign(self, key: str, *, expires: timedelta) -> str:
+        """See `Store.presign`. Only for what lies in the clear: a link to ciphertext helps nobody."""
+        if self.permit is not Permit.CLEAR:
+            raise _refused(self.target, "a link would hand out ciphertext")
+        return self.inner.presign(key, expires=expires)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self.inner.close()
+
+    def _check_name(self, key: str) -> None:
+        if self.permit is Permit.READ:
+            raise _refused(self.target, "no decision allows a write here")
+        if self.permit is Permit.HIDDEN and ENCRYPTED_NAME.fullmatch(key) is None:
+            raise _refused(self.target, "the policy hides names here, and this one is not encrypted")
+
+    def _check_record(self, metadata: Mapping[str, str]) -> bytes:
+        """Return the head of the envelope that the metadata announce."""
+        if set(metadata) != {Record.NAME}:
+            raise _refused(self.target, f"only `{Record.NAME}` may stand in the metadata of a sealed object")
+        try:
+            record = Record.decode(metadata[Record.NAME])
+        except SealError as error:
+            raise _refused(self.target, "the metadata hold no record of an envelope") from error
+        return record.head
+
+    def _check_body(self, key: str, body: Bytes | Source, size: int, metadata: Mapping[str, str]) -> None:
+        if isinstance(body, SealingReader):
+            head = self._check_record(metadata)
+            if body.head != head:
+                raise _refused(self.target, "the body is not the envelope that its record announces")
+            return
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            raise _refused(self.target, "the body is a stream that nobody sealed")
+        view = memoryview(body).cast("B")
+        if key.endswith("~") and not metadata:
+            Record.check_sidecar(view)
+            return
+        head = self._check_record(metadata)
+        if len(view) != size or view[:HEAD] != head:
+            raise _refused(self.target, "the body is not the envelope that its record announces")
+        try:
+            plain_size(size)
+        except SealError as error:
+            raise _refused(self.target, f"no envelope is {size} bytes long") from error
+        _check_random(self.target, view[HEAD:])
+
+
+@dataclass(slots=True)
+class GuardedUpload:
+    """An `Upload` whose parts must be pieces of one envelope."""
+
+    inner: Upload
+    head: bytes | None
+    target: str
+    _odd: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def id(self) -> str:
+        """See `Upload.id`."""
+        return self.inner.id
+
+    @property
+    def key(self) -> str:
+        """See `Upload.key`."""
+        return self.inner.key
+
+    def part(self, number: int, body: Bytes) -> Part:
+        """See `Upload.part`."""
+        view = memoryview(body).cast("B")
+        first = number == 1
+        if self.head is None:
+            raise _refused(self.target, "a sealed upload cannot be continued without its sealer")
+        if first and view[:HEAD] != self.head:
+            raise _refused(self.target, "the first part does not begin with the head that its record announces")
+        sealed = view[HEAD:] if first else view
+        rest = len(sealed) % UNIT
+        if rest:
+            with self._lock:
+                if rest < TAG or self._odd not in {0, number}:
+                    raise _refused(self.target, f"part {number} is not made of sealed chunks")
+                self._odd = number
+        _check_random(self.target, sealed)
+        return self.inner.part(number, body)
+
+    def parts(self) -> Sequence[Part]:
+        """See `Upload.parts`."""
+        return self.inner.parts()
+
+    def commit(self, parts: Sequence[Part]) -> ObjectInfo:
+        """See `Upload.commit`."""
+        return self.inner.commit(parts)
+
+    def abort(self) -> None:
+        """See `Upload.abort`."""
+        self.inner.abort()
+
+
+def _check_random(target: str, sealed: memoryview) -> None:
+    """Refuse what does not look like ciphertext: text, markup and the like use far fewer byte values than chance does.
+
+    The share asked for is so low that chance misses it less than once in 10^9 times, and less the longer the sample.
+    """
+    size = min(len(sealed), SAMPLE)
+    if size < SAMPLE_LEAST:
+        return
+    by_chance = VALUES * (1 - (1 - 1 / VALUES) ** size)
+    share = 0.9 if size >= SAMPLE_SURE else 0.6
+    if len(set(sealed[:size])) < share * by_chance:
+        raise _refused(target, "the body does not look encrypted")
+
+
+def _refused(target: str, why: str) -> SealError:
+    return SealError(f"{target}: nothing was sent: {why}")

@@ -1,0 +1,64 @@
+"""The key services of a configuration, each opened when a key of its domain is first needed.
+
+Opening costs a tenth of a second on purpose (Argon2id), and a passphrase; reading objects in the clear needs neither.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sovbroker.catalogue.facts import KeyHolder
+from sovbroker.errors import KeyUnavailable
+from sovbroker.keys import DomainKey, Keyring
+
+__all__ = ["Keyrings", "Service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A configured key service: what the policy knows of it, and how to open its keyring."""
+
+    holder: KeyHolder
+    open: Callable[[], Keyring]
+
+
+class Keyrings:
+    """The open keyrings, by the name of their service. That name is the domain of the keys in it."""
+
+    def __init__(self, services: Mapping[str, Service]) -> None:
+        self.services = services
+        self._lock = threading.Lock()
+        self._open: dict[str, Keyring] = {}
+        self._pid = os.getpid()
+
+    def domain(self, name: str) -> DomainKey:
+        """Return the current key of a domain. Raises KeyUnavailable, which says what is missing."""
+        return self.keyring(name).domain(name)
+
+    def by_kid(self, name: str, kid: str) -> DomainKey:
+        """Return the key of a domain that has the opaque id `kid`. Raises KeyUnavailable."""
+        return self.keyring(name).by_kid(kid)
+
+    def keyring(self, name: str) -> Keyring:
+        """Return the keyring of a service, opened on first use."""
+        with self._lock:
+            if name not in self._open:
+                service = self.services.get(name)
+                if service is None:
+                    known = ", ".join(f"`{known}`" for known in self.services) or "none"
+                    raise KeyUnavailable(
+                        f"no key service `{name}` is configured (there is {known}); add it under `keys`"
+                    )
+                self._open[name] = service.open()
+            return self._open[name]
+
+    def close(self) -> None:
+        """Forget the keys."""
+        with self._lock:
+            keyrings = list(self._open.values())
+            self._open = {}
+        for keyring in keyrings:
+            keyring.close()

@@ -1,0 +1,131 @@
+"""From a row to bytes: which copies may be read, and with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Final, TypeVar
+
+from sovbroker.envelope import Context, Opener, Record, Secret
+from sovbroker.errors import NotFound, UnknownFormat
+from sovbroker.guard import Permit
+from sovbroker.objects import ExitTicket, info_of
+from sovbroker.placements import CopyRow, Placement
+from sovbroker.transfer.incoming import Incoming, ObjectFile, SourceCopy, Version, read_range
+from sovbroker.writing import Flow
+
+__all__ = ["open_object", "open_range", "row_of", "ticket_of"]
+
+FORMAT: Final = "Cobblestone-256"
+
+T = TypeVar("T")
+
+
+def row_of(flow: Flow, key: str, version: str | None = None) -> Placement:
+    """Return the row of the current version of `key`, or of `version`. Raises NotFound."""
+    if version is None:
+        row = flow.index.current(key)
+    else:
+        row = next((v for v in flow.index.versions(key) if v.version == version), None)
+    if row is None:
+        what = f"`{key}`" if version is None else f"`{key}` at version {version}"
+        raise NotFound(f"there is no object {what}", key=key)
+    return row
+
+
+def open_object(flow: Flow, key: str, version: str | None) -> ObjectFile:
+    """Open one version as a file."""
+    return _latest(flow, key, version, lambda row: ObjectFile(Incoming(*_sources(flow, row)), info_of(row)))
+
+
+def open_range(flow: Flow, key: str, version: str | None, *, first: int, last: int) -> bytes:
+    """Return the bytes `first` to `last`, both inclusive, in one request."""
+
+    def read(row: Placement) -> bytes:
+        source, copies = _sources(flow, row)
+        return read_range(source, copies, first=first, last=last)
+
+    return _latest(flow, key, version, read)
+
+
+def _latest(flow: Flow, key: str, version: str | None, read: Callable[[Placement], T]) -> T:
+    """Read; when the row's copies are gone because the object was replaced in between, read what replaced it."""
+    row = row_of(flow, key, version)
+    while True:
+        try:
+            return read(row)
+        except NotFound:
+            again = row_of(flow, key, version)
+            if again.version == row.version:
+                raise
+            row = again
+
+
+def _sources(flow: Flow, row: Placement) -> tuple[Version, Sequence[SourceCopy]]:
+    """Return the version and its copies, those at targets that are still configured."""
+    record = Record.decode(row.record) if row.record else None
+    copies = [_source(flow, copy, record) for copy in row.copies if copy.target in flow.stores.places]
+    if not copies:
+        held = ", ".join(copy.target for copy in row.copies)
+        raise NotFound(f"`{row.key}` lies at {held}, and no such target is in the configuration; add one", key=row.key)
+
+    @cache
+    def opener() -> Opener:
+        context, dek = _secret(flow, row, record)
+        return Opener(dek, context, _known(row, record).head)
+
+    return Version(key=row.key, size=row.size, digest=row.digest, opener=opener), copies
+
+
+def _source(flow: Flow, copy: CopyRow, record: Record | None) -> SourceCopy:
+    store = flow.stores.guarded(copy.target, Permit.READ)
+    entry: Mapping[str, str] | None = None
+    if copy.sealed and record is not None:
+        entry = {Record.NAME: record.split(store.limits.metadata_max)[0]}
+    return SourceCopy(copy.target, store, copy.physical, copy.sealed, entry)
+
+
+def _known(row: Placement, record: Record | None) -> Record:
+    if record is None:
+        raise UnknownFormat(f"the row of `{row.key}` names a sealed copy and holds no record to open it with")
+    return record
+
+
+def _secret(flow: Flow, row: Placement, record: Record | None) -> tuple[Context, Secret]:
+    """Return the context that the row claims, and the key of the version."""
+    known = _known(row, record)
+    key = flow.keyrings.by_kid(row.domain, known.kid)
+    context = Context(domain=row.domain, key=row.key, version=row.version, label=row.label)
+    return context, key.unwrap_dek(known.wrapped)
+
+
+def ticket_of(flow: Flow, row: Placement) -> ExitTicket:
+    """Reveal everything that opens this version without us, its key included."""
+    dek = context = ""
+    if any(copy.sealed for copy in row.copies):
+        record = Record.decode(row.record)
+        authenticated, secret = _secret(flow, row, record)
+        Opener(secret, authenticated, record.head)
+        dek, context = secret.reveal().hex(), authenticated.encode().hex()
+    places: list[Mapping[str, object]] = []
+    for copy in row.copies:
+        place = flow.stores.places.get(copy.target)
+        places.append(
+            {
+                "target": copy.target,
+                "endpoint": None if place is None else place.binding.endpoint,
+                "container": None if place is None else place.binding.container,
+                "name": copy.physical,
+                "sealed": copy.sealed,
+            }
+        )
+    return ExitTicket(
+        key=row.key,
+        version=row.version,
+        label=row.label,
+        size=row.size,
+        format=FORMAT if dek else "",
+        dek=dek,
+        context=context,
+        places=tuple(places),
+    )

@@ -1,0 +1,361 @@
+"""Bytes on their way out: one version, sealed once, sent to every destination.
+
+The caller pushes plaintext; it is cut into parts, each sealed in one pass into a reused buffer, and sent to all
+destinations while the next part is filled. A part's ciphertext is kept until every destination has acknowledged it, so
+a retry resends the very same bytes: no chunk index is ever sealed twice. Up to `SMALL` bytes travel in one request.
+
+Memory: one part of plaintext (two before the first is sent) and `IN_FLIGHT` parts of ciphertext.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from sovbroker.envelope import CHUNK, HEAD, Sealer, sealed_size
+from sovbroker.errors import SovbrokerError, Unavailable
+from sovbroker.ports import Bytes, Part, Store, Upload
+
+__all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Sent", "attempt"]
+
+PART: Final = 8 << 20
+SMALL: Final = 16 << 20
+IN_FLIGHT: Final = 3
+ATTEMPTS: Final = 4
+FIRST_PAUSE: Final = 0.05
+GROWTH_STEPS: Final = 8
+
+T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """A binary file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, b"" at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is stored with a body: metadata, and what did not fit them for an object of its own beside it."""
+
+    metadata: Mapping[str, str]
+    sidecar: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one copy goes: `store` is the guarded store, bound to what this copy may be."""
+
+    target: str
+    store: Store
+    physical: str
+    sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What all destinations now hold.
+
+    `size` is the plaintext's, in bytes; `digest` its SHA-256, "" when every copy is sealed; `sidecars` the targets that
+    hold an object beside the body.
+    """
+
+    size: int
+    digest: str
+    sidecars: frozenset[str]
+
+
+def attempt(call: Callable[[], T], *, deadline: float | None) -> T:
+    """Call; try again a few times, with growing pauses, while it raises Unavailable and `deadline` allows.
+
+    `deadline` is a time of `time.monotonic`.
+    """
+    pause = FIRST_PAUSE
+    for left in range(ATTEMPTS - 1, -1, -1):
+        within(deadline)
+        try:
+            return call()
+        except Unavailable:
+            late = deadline is not None and time.monotonic() + pause > deadline
+            if left == 0 or late:
+                raise
+        time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+        pause *= 4
+    raise AssertionError  # the loop returns or raises
+
+
+def within(deadline: float | None) -> None:
+    """Raise Unavailable when the deadline has passed."""
+    if deadline is not None and time.monotonic() > deadline:
+        raise Unavailable("the deadline passed before the operation was done; nothing was committed")
+
+
+class Outgoing:
+    """One version on its way to its destinations. Push with `write` or `pull`, then `finish`, or `abort`.
+
+    `entry` is called once, with the size if it is known by then, and tells what to store beside the body at a
+    destination. `note_upload` is told of every multipart upload before its first part. After an error nothing more is
+    sent, and what already arrived is for the caller to remove.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        *,
+        sealer: Sealer | None,
+        entry: Callable[[Destination, int | None], Entry],
+        note_upload: Callable[[Destination, str], None],
+        pool: Executor,
+        size: int | None = None,
+        deadline: float | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        self._destinations = destinations
+        self._sealer = sealer
+        self._entry = entry
+        self._note_upload = note_upload
+        self._pool = pool
+        self._expected = size
+        self._deadline = deadline
+        self._progress = progress
+        self._digest = None if all(d.sealed for d in destinations) else hashlib.sha256()
+        self._buffer = bytearray()
+        self._filled = 0
+        self._dispatched = 0
+        self._number = 0
+        self._uploads: list[Upload] = []
+        self._receipts: list[list[Part]] = [[] for _ in destinations]
+        self._sidecars: set[str] = set()
+        self._slots = threading.Semaphore(IN_FLIGHT)
+        self._spare: list[bytearray] = []
+        self._tasks: set[Future[None]] = set()
+        self._error: BaseException | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of plaintext taken so far."""
+        return self._dispatched + self._filled
+
+    def write(self, data: Bytes) -> int:
+        """Take bytes; all of them, always. What is not sent yet is copied, so the caller may reuse its buffer."""
+        view = memoryview(data).cast("B")
+        taken = 0
+        while taken < len(view):
+            left = len(view) - taken
+            length = self._part_size()
+            if not self._filled and left >= length and (self._number or left > SMALL):
+                self._dispatch(view[taken : taken + length], final=False)
+            else:
+                room = self._room()
+                length = min(left, len(room))
+                room[:length] = view[taken : taken + length]
+                self._filled += length
+            taken += length
+        return taken
+
+    def pull(self, source: Readable) -> None:
+        """Take everything that a binary file gives. An error of the source is raised as it is."""
+        readinto: Callable[[memoryview], int | None] | None = getattr(source, "readinto", None)
+        while True:
+            within(self._deadline)
+            if readinto is not None:
+                count = readinto(self._room()) or 0
+                self._filled += count
+            else:
+                data = source.read(1 << 20)
+                count = self.write(data)
+            if not count:
+                return
+
+    def finish(self, last: Bytes = b"") -> Sent:
+        """Take `last`, send what is left, wait for every acknowledgement and join the parts."""
+        if not self._number and not self._filled and len(last) <= SMALL:
+            body = memoryview(last).cast("B")
+        else:
+            self.write(last)
+            body = memoryview(self._buffer)[: self._filled]
+        if self._number:
+            self._finish_parts(body)
+        else:
+            self._send_whole(body)
+        self._report()
+        return Sent(
+            size=self._dispatched,
+            digest="" if self._digest is None else self._digest.hexdigest(),
+            sidecars=frozenset(self._sidecars),
+        )
+
+    def upload_of(self, target: str) -> str:
+        """Return the id of the multipart upload to `target`, "" when none was started."""
+        # Uploads are started in the order of the destinations.
+        started = zip(self._destinations, self._uploads, strict=False)
+        return next((upload.id for destination, upload in started if destination.target == target), "")
+
+    def abort(self) -> None:
+        """Stop sending, and wait until nothing is on its way any more."""
+        self._error = self._error or Unavailable("the transfer was aborted")
+        wait(self._tasks)
+
+    def _room(self) -> memoryview:
+        """Return the free space of the plaintext buffer, sending what is in it when there is none."""
+        capacity = self._part_size() if self._number else SMALL
+        if self._filled >= capacity:
+            self._flush()
+            capacity = self._part_size()
+        if len(self._buffer) < capacity:
+            self._buffer = bytearray(capacity)
+        return memoryview(self._buffer)[self._filled : capacity]
+
+    def _part_size(self) -> int:
+        """Return the plaintext bytes of the next part; it grows, so that a store's limit of parts is never met."""
+        parts_max = min(d.store.limits.parts_max for d in self._destinations)
+        if self._expected is not None:
+            wanted = -(-self._expected // max(1, parts_max - 1))
+            return max(PART, -(-wanted // CHUNK) * CHUNK)
+        return PART << (self._number * GROWTH_STEPS // parts_max)
+
+    def _flush(self) -> None:
+        """Send the full plaintext buffer in parts."""
+        start = 0
+        while start < self._filled:
+            end = min(start + self._part_size(), self._filled)
+            self._dispatch(memoryview(self._buffer)[start:end], final=False)
+            start = end
+        self._filled = 0
+
+    def _start_uploads(self) -> None:
+        entries = [self._entry(d, self._expected) for d in self._destinations]
+        for destination, entry in zip(self._destinations, entries, strict=True):
+            self._send_sidecar(destination, entry)
+
+            def start(d: Destination = destination, e: Entry = entry) -> Upload:
+                return d.store.multipart(d.physical, metadata=e.metadata)
+
+            upload = attempt(start, deadline=self._deadline)
+            self._uploads.append(upload)
+            self._note_upload(destination, upload.id)
+
+    def _send_sidecar(self, destination: Destination, entry: Entry) -> None:
+        if entry.sidecar is None:
+            return
+        body = entry.sidecar
+        key = sidecar_name(destination.physical)
+        attempt(lambda: destination.store.put(key, body, size=len(body)), deadline=self._deadline)
+        self._sidecars.add(destination.target)
+
+    def _dispatch(self, plain: memoryview, *, final: bool) -> None:
+        """Seal one part and hand it to the pool, once for each destination."""
+        self._raise()
+        within(self._deadline)
+        if not self._number:
+            self._start_uploads()
+        self._slots.acquire()
+        sealed = self._seal(plain, final=final)
+        clear = None if self._digest is None else bytes(plain)
+        if self._digest is not None:
+            self._digest.update(plain)
+        self._number += 1
+        number = self._number
+        self._dispatched += len(plain)
+        pending = threading.Semaphore(len(self._destinations) - 1)
+
+        def send(index: int) -> None:
+            body = sealed if self._destinations[index].sealed else clear
+            try:
+                # Only the final part can be empty; in the clear there is nothing to send then.
+                if self._error is None and body:
+                    upload = self._uploads[index]
+                    receipt = attempt(lambda: upload.part(number, body), deadline=self._deadline)
+                    self._receipts[index].append(receipt)
+            except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, where it is raised
+                self._error = self._error or error
+            finally:
+                if not pending.acquire(blocking=False):
+                    self._release(sealed)
+
+        self._tasks = {task for task in self._tasks if not task.done()}
+        self._tasks.update(self._pool.submit(send, index) for index in range(len(self._destinations)))
+        self._report()
+
+    def _seal(self, plain: memoryview, *, final: bool) -> memoryview | None:
+        """Seal into a spare buffer; the first part begins with the head of the envelope."""
+        if self._sealer is None:
+            return None
+        lead = 0 if self._number else HEAD  # the first part begins with the head
+        needed = lead + sealed_size(len(plain)) - HEAD
+        try:
+            buffer = self._spare.pop()
+        except IndexError:
+            buffer = bytearray()
+        if len(buffer) < needed:
+            buffer = bytearray(needed)
+        out = memoryview(buffer)
+        out[:lead] = self._sealer.head[:lead]
+        length = self._sealer.seal_into(plain, out[lead:], first_chunk=self._dispatched // CHUNK, final=final)
+        return out[: lead + length]
+
+    def _release(self, sealed: memoryview | None) -> None:
+        if sealed is not None and isinstance(sealed.obj, bytearray):
+            self._spare.append(sealed.obj)
+        self._slots.release()
+
+    def _finish_parts(self, plain: memoryview) -> None:
+        self._dispatch(plain, final=True)
+        wait(self._tasks)
+        self._raise()
+        joins = [
+            self._pool.submit(self._join, upload, sorted(parts, key=lambda part: part.number))
+            for upload, parts in zip(self._uploads, self._receipts, strict=True)
+        ]
+        wait(joins)
+        for join in joins:
+            join.result()
+
+    def _join(self, upload: Upload, parts: Sequence[Part]) -> None:
+        attempt(lambda: upload.commit(parts), deadline=self._deadline)
+
+    def _send_whole(self, plain: memoryview) -> None:
+        """Send a small object: one request to each destination, at the same time."""
+        self._dispatched = len(plain)
+        sealed = None if self._sealer is None else self._sealer.seal(plain)
+        if self._digest is not None:
+            self._digest.update(plain)
+
+        def send(destination: Destination) -> None:
+            body = sealed if destination.sealed and sealed is not None else plain
+            entry = self._entry(destination, len(plain))
+            self._send_sidecar(destination, entry)
+            attempt(
+                lambda: destination.store.put(destination.physical, body, size=len(body), metadata=entry.metadata),
+                deadline=self._deadline,
+            )
+
+        if len(self._destinations) == 1:
+            send(self._destinations[0])
+            return
+        self._tasks = {self._pool.submit(send, destination) for destination in self._destinations}
+        done, _ = wait(self._tasks)
+        errors = [error for task in done if (error := task.exception()) is not None]
+        if errors:
+            raise next((e for e in errors if isinstance(e, SovbrokerError)), errors[0])
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(self._dispatched, self._expected)
+
+
+def sidecar_name(physical: str) -> str:
+    """Return the key of the object beside `physical` that holds what did not fit its metadata."""
+    return physical + "~"

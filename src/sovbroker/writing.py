@@ -1,0 +1,337 @@
+"""One write, from the decision to the commit.
+
+Decide, record the intent, seal, send to every chosen target, commit one row, remove what the row replaced. Until the
+row is committed nothing has happened: whatever fails before, the old version still reads, and what had arrived at a
+provider is removed or known.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from sovbroker.envelope import ClearRecord, Context, Record, Sealer, new_dek, seal_metadata
+from sovbroker.errors import InvalidArgument, Refused, SealError, SovbrokerError, Unavailable
+from sovbroker.guard import Permit
+from sovbroker.keyrings import Keyrings
+from sovbroker.keys import DomainKey
+from sovbroker.labels import Label
+from sovbroker.objects import Stored, copy_of
+from sovbroker.placements import (
+    CopyRow,
+    Intent,
+    Leftover,
+    Placement,
+    PlacementIndex,
+    Precondition,
+    new_version,
+)
+from sovbroker.policy import Choice, Decision, Policy
+from sovbroker.ports import Bytes
+from sovbroker.router import Stores
+from sovbroker.transfer.outgoing import Destination, Entry, Outgoing, sidecar_name
+from sovbroker.transfer.sweep import GRACE, clear_away, owner
+
+__all__ = ["Data", "Flow", "Progress", "Request", "Write"]
+
+Data = Bytes | BinaryIO | Iterable[bytes] | Path
+Progress = Callable[[int, int | None], None]
+
+log = logging.getLogger("sovbroker")
+
+METADATA_MAX: Final = 64 << 10
+
+
+ANY: Final = Precondition()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What every operation works with: the policy, the placements, the stores, the keys, the threads and the clock."""
+
+    policy: Policy
+    index: PlacementIndex
+    stores: Stores
+    keyrings: Keyrings
+    pool: Callable[[], Executor]
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asks to be written. `stored` is the label that the data carries already, if any.
+
+    `source` is the key and version that a move takes away; `deadline` a time of `time.monotonic`.
+    """
+
+    key: str
+    label: Label | str | None = None
+    stored: Label | None = None
+    metadata: Mapping[str, str] | None = None
+    content_type: str | None = None
+    condition: Precondition = ANY
+    source: tuple[str, str] | None = None
+    size: int | None = None
+    deadline: float | None = None
+    progress: Progress | None = None
+    operation: str = "put"
+
+
+class Write:
+    """One version being written. `feed` and then `commit`, or `abort`.
+
+    Creating it decides, and raises Refused before anything is sent or recorded.
+    """
+
+    def __init__(self, flow: Flow, request: Request) -> None:
+        self._flow = flow
+        self._request = request
+        self._now = flow.clock()
+        self._metadata = checked_metadata(request.metadata)
+        self.decision = flow.policy.decide(
+            request.key,
+            label=request.label,
+            metadata=self._metadata,
+            stored=request.stored,
+            operation=request.operation,
+            at=self._now,
+        )
+        if not self.decision.allowed:
+            raise Refused(self.decision)
+        self._label = str(self.decision.label)
+        self._version = new_version(self._now)
+        self._seal()
+        self._destinations = [self._destination(choice) for choice in self.decision.targets]
+        flow.index.begin([self._intent(destination) for destination in self._destinations])
+        self._outgoing = Outgoing(
+            self._destinations,
+            sealer=self._sealer,
+            entry=self._entry,
+            note_upload=lambda d, upload: flow.index.note_upload(self._version, d.target, upload),
+            pool=flow.pool(),
+            size=request.size,
+            deadline=request.deadline,
+            progress=request.progress,
+        )
+
+    def _seal(self) -> None:
+        """Make a fresh key for this version, when any copy is sealed."""
+        self._domain = ""
+        self._key: DomainKey | None = None
+        self._sealer: Sealer | None = None
+        self._record: dict[int | None, Record] = {}
+        sealed = [choice for choice in self.decision.targets if choice.mode.sealed]
+        if not sealed:
+            return
+        self._domain = self._holder(sealed)
+        self._key = self._flow.keyrings.domain(self._domain)
+        self._context = Context(domain=self._domain, key=self._request.key, version=self._version, label=self._label)
+        self._dek = new_dek()
+        self._wrapped = self._key.wrap_dek(self._dek)
+        self._sealer = Sealer(self._dek, self._context)
+
+    def _holder(self, sealed: list[Choice]) -> str:
+        """Return the key service that may hold the key of every sealed copy: they share one ciphertext."""
+        holders = [name for name in sealed[0].keys if all(name in choice.keys for choice in sealed)]
+        if not holders:
+            raise Refused(
+                self.decision,
+                "no configured key service may hold the keys of all chosen copies; add one that meets every zone under "
+                f"`keys`\n{self.decision}",
+            )
+        return holders[0]
+
+    def _destination(self, choice: Choice) -> Destination:
+        store = self._flow.stores.chosen(choice)
+        name = self._request.key
+        if choice.mode.names_encrypted and self._key is not None:
+            name = self._key.names().encrypt(name)
+        physical = f"{name}@{self._version}"
+        length = len(sidecar_name(physical).encode())
+        if length > store.limits.key_max:
+            raise InvalidArgument(
+                f"`{self._request.key}` would need {length} bytes as a name at {choice.target}, which allows "
+                f"{store.limits.key_max}; use a shorter key"
+            )
+        return Destination(choice.target, store, physical, sealed=choice.mode.sealed)
+
+    def _intent(self, destination: Destination) -> Intent:
+        return Intent(
+            version=self._version,
+            key=self._request.key,
+            target=destination.target,
+            physical=destination.physical,
+            owner=owner(),
+            created=self._now,
+        )
+
+    def _facts(self, size: int | None) -> dict[str, object]:
+        """Return what `reindex` needs to make this version's row again from what a provider holds."""
+        return {
+            "key": self._request.key,
+            "version": self._version,
+            "label": self._label,
+            "size": size,
+            "created": self._now.isoformat(),
+            "content_type": self._request.content_type,
+            "metadata": dict(self._metadata),
+        }
+
+    def _sealed_record(self, size: int | None) -> Record:
+        """Return the record of the sealed copies: made once, so that all copies carry the same one."""
+        if self._sealer is None or self._key is None:
+            raise SealError("a sealed copy was asked for, and there is no key")
+        if not self._record:
+            self._record[size] = Record(
+                kid=self._key.kid,
+                wrapped=self._wrapped,
+                head=self._sealer.head,
+                metadata=seal_metadata(self._dek, self._context, self._facts(size)),
+            )
+        return next(iter(self._record.values()))
+
+    def _entry(self, destination: Destination, size: int | None) -> Entry:
+        record = self._sealed_record(size) if destination.sealed else ClearRecord(self._facts(size))
+        value, sidecar = record.split(destination.store.limits.metadata_max)
+        return Entry({Record.NAME: value}, sidecar)
+
+    def feed(self, data: Data) -> None:
+        """Send data of any kind that `put` takes."""
+        match data:
+            case bytes() | bytearray() | memoryview():
+                self._outgoing.write(data)
+            case Path():
+                with data.open("rb") as file:
+                    self._outgoing.pull(file)
+            case io.TextIOBase():
+                raise InvalidArgument("the file is open as text; open it with mode `rb`")
+            case _ if hasattr(data, "read"):
+                self._outgoing.pull(data)  # type: ignore[arg-type]  # hasattr has just told
+            case str():
+                raise InvalidArgument("data is text; encode it, or give a Path to store a file")
+            case _:
+                for piece in data:
+                    self._outgoing.write(piece)
+
+    def commit(self, last: Bytes = b"") -> Stored:
+        """Send `last` and what is left, commit the row, and remove what it replaced."""
+        sent = self._outgoing.finish(last)
+        copies = tuple(
+            CopyRow(
+                target=d.target,
+                physical=d.physical,
+                sealed=d.sealed,
+                names_encrypted=choice.mode.names_encrypted,
+                sidecar=sidecar_name(d.physical) if d.target in sent.sidecars else "",
+            )
+            for d, choice in zip(self._destinations, self.decision.targets, strict=True)
+        )
+        retain = self.decision.retain
+        placement = Placement(
+            key=self._request.key,
+            version=self._version,
+            label=self._label,
+            size=sent.size,
+            created=self._now,
+            copies=copies,
+            domain=self._domain,
+            record="" if self._sealer is None else self._sealed_record(sent.size).encode(),
+            digest=sent.digest,
+            content_type=self._request.content_type,
+            metadata=self._metadata,
+            decision=brief(self.decision),
+            retain_until=None if retain is None or retain.min is None else self._now + retain.min,
+        )
+        doomed = self._flow.index.commit(
+            placement, condition=self._request.condition, source=self._request.source, now=self._now
+        )
+        try:
+            remove_leftovers(self._flow, doomed)
+        except SovbrokerError:
+            # The commit stands. What could not be removed is recorded as doomed, and tried again by the next sweep.
+            log.warning("what `%s` replaced is left for the next sweep", placement.key, exc_info=True)
+        return Stored(
+            key=placement.key,
+            version=placement.version,
+            label=placement.label,
+            size=placement.size,
+            copies=tuple(copy_of(row) for row in copies),
+            decision=self.decision,
+        )
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """Undo. What had arrived is removed; what cannot be, or may still arrive, stays known.
+
+        The index tells what is unfinished: after a commit, even one whose answer was lost, that is nothing.
+        """
+        self._outgoing.abort()
+        late = self._flow.clock() + GRACE if isinstance(error, Unavailable) else None
+        try:
+            remove_leftovers(self._flow, self._flow.index.unfinished(self._version), keep_until=late)
+        except SovbrokerError:
+            log.warning("an unfinished write of `%s` is left for the next sweep", self._request.key, exc_info=True)
+
+
+def remove_leftovers(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: datetime | None = None) -> int:
+    """Remove leftovers from the targets that are configured; return how many are gone for good."""
+    known = [
+        (leftover, flow.stores.guarded(leftover.target, Permit.READ))
+        for leftover in leftovers
+        if leftover.target in flow.stores.places
+    ]
+    return clear_away(flow.index, known, now=flow.clock(), keep_until=keep_until)
+
+
+def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a copy of user metadata. Raises InvalidArgument when it is not text or longer than 64 KiB together."""
+    checked: dict[str, str] = {}
+    for name, value in (metadata or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a type checker
+            raise InvalidArgument(f"metadata are texts by non-empty names; `{name!r}: {value!r}` is not")
+        checked[name] = value
+    try:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in checked.items())
+    except UnicodeEncodeError as error:
+        raise InvalidArgument("metadata must be valid Unicode") from error
+    if size > METADATA_MAX:
+        raise InvalidArgument(
+            f"metadata take {size} bytes, and at most {METADATA_MAX} are allowed; put them in an object"
+        )
+    return checked
+
+
+def brief(decision: Decision) -> dict[str, object]:
+    """Return what a row keeps of its decision: enough to say later by which rules and on which basis it lies there."""
+    return {
+        "rules": list(decision.rules),
+        "targets": {choice.target: str(choice.mode) for choice in decision.targets},
+        "basis": list(decision.basis),
+        "waiver": decision.waiver,
+        "policy": decision.policy,
+        "catalogue": decision.catalogue,
+    }
+
+
+def size_of(data: Data) -> int | None:
+    """Return the size of data in bytes where it can be told beforehand."""
+    match data:
+        case bytes() | bytearray():
+            return len(data)
+        case memoryview():
+            return data.nbytes
+        case Path():
+            return data.stat().st_size
+        case io.BufferedReader() | io.FileIO():
+            try:
+                return os.fstat(data.fileno()).st_size - data.tell()
+            except OSError:
+                return None
+        case _:
+            return None
