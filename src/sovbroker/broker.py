@@ -439,6 +439,8 @@ class Broker:
     def _run(self, request: Request, data: Data) -> Stored:
         write = Write(self._flow, request)
         try:
+            if isinstance(data, (bytes, bytearray, memoryview)):
+                return write.commit(data)
             write.feed(data)
             return write.commit()
         except BaseException as error:

@@ -62,6 +62,7 @@ class SqliteIndex:
         self._lock = threading.RLock()
         self._pid = 0
         self._handle: sqlite3.Connection | None = None
+        self._flushing = False
         with self._lock:
             self._connection()
 
@@ -74,6 +75,7 @@ class SqliteIndex:
         if self._handle is None or self._pid != os.getpid():
             self._handle = self._open()
             self._pid = os.getpid()
+            self._flushing = False
         return self._handle
 
     def _open(self) -> sqlite3.Connection:
@@ -119,7 +121,9 @@ class SqliteIndex:
         with self._lock:
             try:
                 connection = self._connection()
-                connection.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
+                if flush != self._flushing:
+                    connection.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
+                    self._flushing = flush
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection

@@ -27,6 +27,7 @@ __all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Se
 PART: Final = 8 << 20
 SMALL: Final = 16 << 20
 IN_FLIGHT: Final = 3
+FIRST_BUFFER: Final = 256 << 10
 ATTEMPTS: Final = 4
 FIRST_PAUSE: Final = 0.05
 GROWTH_STEPS: Final = 8
@@ -147,19 +148,23 @@ class Outgoing:
     def write(self, data: Bytes) -> int:
         """Take bytes; all of them, always. What is not sent yet is copied, so the caller may reuse its buffer."""
         view = memoryview(data).cast("B")
+        self._take(view, stable=False)
+        return len(view)
+
+    def _take(self, view: memoryview, *, stable: bool) -> None:
+        """Take bytes. `stable`: they do not change before this version is finished, so parts need not be copied."""
         taken = 0
         while taken < len(view):
             left = len(view) - taken
             length = self._part_size()
             if not self._filled and left >= length and (self._number or left > SMALL):
-                self._dispatch(view[taken : taken + length], final=False)
+                self._dispatch(view[taken : taken + length], final=False, stable=stable)
             else:
                 room = self._room()
                 length = min(left, len(room))
                 room[:length] = view[taken : taken + length]
                 self._filled += length
             taken += length
-        return taken
 
     def pull(self, source: Readable) -> None:
         """Take everything that a binary file gives. An error of the source is raised as it is."""
@@ -177,10 +182,9 @@ class Outgoing:
 
     def finish(self, last: Bytes = b"") -> Sent:
         """Take `last`, send what is left, wait for every acknowledgement and join the parts."""
-        if not self._number and not self._filled and len(last) <= SMALL:
-            body = memoryview(last).cast("B")
-        else:
-            self.write(last)
+        body = memoryview(last).cast("B")
+        if self._number or self._filled or len(body) > SMALL:
+            self._take(body, stable=True)
             body = memoryview(self._buffer)[: self._filled]
         if self._number:
             self._finish_parts(body)
@@ -205,13 +209,18 @@ class Outgoing:
         wait(self._tasks)
 
     def _room(self) -> memoryview:
-        """Return the free space of the plaintext buffer, sending what is in it when there is none."""
+        """Return free space of the plaintext buffer, sending what is in it when there is none.
+
+        The buffer grows with the need: clearing 16 MiB would cost a small object more than its transfer.
+        """
         capacity = self._part_size() if self._number else SMALL
         if self._filled >= capacity:
             self._flush()
             capacity = self._part_size()
-        if len(self._buffer) < capacity:
-            self._buffer = bytearray(capacity)
+        if self._filled >= len(self._buffer):
+            grown = bytearray(min(capacity, max(FIRST_BUFFER, 2 * len(self._buffer))))
+            grown[: self._filled] = self._buffer
+            self._buffer = grown
         return memoryview(self._buffer)[self._filled : capacity]
 
     def _part_size(self) -> int:
@@ -227,7 +236,7 @@ class Outgoing:
         start = 0
         while start < self._filled:
             end = min(start + self._part_size(), self._filled)
-            self._dispatch(memoryview(self._buffer)[start:end], final=False)
+            self._dispatch(memoryview(self._buffer)[start:end], final=False, stable=False)
             start = end
         self._filled = 0
 
@@ -251,7 +260,7 @@ class Outgoing:
         attempt(lambda: destination.store.put(key, body, size=len(body)), deadline=self._deadline)
         self._sidecars.add(destination.target)
 
-    def _dispatch(self, plain: memoryview, *, final: bool) -> None:
+    def _dispatch(self, plain: memoryview, *, final: bool, stable: bool) -> None:
         """Seal one part and hand it to the pool, once for each destination."""
         self._raise()
         within(self._deadline)
@@ -259,9 +268,10 @@ class Outgoing:
             self._start_uploads()
         self._slots.acquire()
         sealed = self._seal(plain, final=final)
-        clear = None if self._digest is None else bytes(plain)
+        clear: Bytes | None = None
         if self._digest is not None:
             self._digest.update(plain)
+            clear = plain if stable else bytes(plain)
         self._number += 1
         number = self._number
         self._dispatched += len(plain)
@@ -308,7 +318,7 @@ class Outgoing:
         self._slots.release()
 
     def _finish_parts(self, plain: memoryview) -> None:
-        self._dispatch(plain, final=True)
+        self._dispatch(plain, final=True, stable=True)
         wait(self._tasks)
         self._raise()
         joins = [

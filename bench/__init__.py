@@ -1,0 +1,1 @@
+"""Measurements, never gates: `make bench` prints them as one table."""

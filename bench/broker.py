@@ -1,0 +1,195 @@
+"""The broker against what it stands on: the same client, the same server, with and without it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+
+import sovbroker
+
+if TYPE_CHECKING:
+    from sovbroker.broker import Broker
+
+Row = tuple[str, float, str, str]
+
+BIG: Final = 64 << 20
+SMALL: Final = 4 << 10
+GIB: Final = 1 << 30
+ROUNDS: Final = 9
+PASSPHRASE: Final = "only for this measurement"  # noqa: S105 - protects nothing
+
+POLICY: Final = """
+sovbroker: 1
+levels: [public, internal]
+zones: {anywhere: {}}
+require:
+  public: {store: {anywhere: {}}}
+  internal: {store: {anywhere: {encrypt: client}}}
+classify:
+  - {id: clear, path: "clear/**", label: public}
+  - {id: sealed, path: "sealed/**", label: internal}
+"""
+
+CONFIG: Final = """
+sovbroker: 1
+policy: policy.yaml
+keys:
+  main: {{service: file, path: keyring.json, passphrase: {{env: SOVBROKER_PASSPHRASE}}}}
+targets:
+  - at: ovhcloud/gra
+    bucket: bench
+    endpoint: "{url}"
+    emulated: true
+    credentials: {{access_key: bench, secret_key: benchbench}}
+"""
+
+MEMORY: Final = """
+import json, sys
+import sovbroker
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+folder, what, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def source():
+    block = bytes(1 << 20)
+    for _ in range(size >> 20):
+        yield block
+with sovbroker.open(folder) as broker:
+    broker.put("sealed/small", b"x" * 100_000)
+    broker.read("sealed/small")
+    # The peak so far is Argon2's; let the kernel forget it.
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")
+    before = peak()
+    if what == "put":
+        broker.put("sealed/big", source())
+    else:
+        buffer = bytearray(1 << 20)
+        with broker.get("sealed/big") as file:
+            while file.readinto(buffer):
+                pass
+    print(json.dumps(peak() - before))
+"""
+
+
+@contextmanager
+def null_server() -> Generator[str]:
+    """Run the server that keeps nothing; yield its URL."""
+    server = subprocess.Popen([sys.executable, "-m", "bench.null_s3"], stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+    try:
+        assert server.stdout is not None  # noqa: S101 - it was asked for
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def broker_at(url: str, folder: Path) -> Broker:
+    """Open a broker with one target."""
+    os.environ["SOVBROKER_PASSPHRASE"] = PASSPHRASE
+    sovbroker.init(folder)
+    (folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    (folder / "sovbroker.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
+    return sovbroker.open(folder)
+
+
+def interleaved(*calls: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+    """Return the median seconds of each call, measured in turns so that a slow moment hits all alike."""
+    for call in calls:
+        call()
+    times: list[list[float]] = [[] for _ in calls]
+    for _, (call, found) in itertools.product(range(rounds), list(zip(calls, times, strict=True))):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return [statistics.median(found) for found in times]
+
+
+def transfers() -> Iterator[Row]:
+    """Compare puts through the broker with puts through the bare client, against a server that keeps nothing."""
+    with null_server() as url, tempfile.TemporaryDirectory() as folder, broker_at(url, Path(folder)) as broker:
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="gra",
+            aws_access_key_id="bench",
+            aws_secret_access_key="benchbench",  # noqa: S106 - an emulator's
+            config=config,
+        )
+        store = broker._flow.stores._store("ovhcloud/gra")  # noqa: SLF001 - the same client, below the broker
+        for size, name in ((BIG, "64 MiB"), (SMALL, "4 KiB")):
+            data = os.urandom(size)
+            rounds = ROUNDS if size == BIG else 150
+            names = itertools.count()
+            bare, adapter, clear, sealed = interleaved(
+                lambda: client.put_object(Bucket="bench", Key=f"bare-{next(names)}", Body=data),
+                lambda: store.put(f"adapter-{next(names)}", data, size=len(data)),
+                lambda: broker.put(f"clear/{next(names)}", data),
+                lambda: broker.put(f"sealed/{next(names)}", data),
+                rounds=rounds,
+            )
+            goal = ">= 0.95" if size == BIG else ""
+            yield (f"sealed put of {name}: speed to boto3's put_object", bare / sealed, "x", goal)
+            yield (f"sealed put of {name}: speed to the bare adapter", adapter / sealed, "x", goal)
+            yield (f"unsealed put of {name}: speed to the bare adapter", adapter / clear, "x", "")
+            yield (f"sealed put of {name}", sealed * 1e3, "ms", "")
+
+
+def memory() -> Iterator[Row]:
+    """Tell how much a process grows by when it puts and gets 1 GiB through a real server."""
+    from sovbroker.testing.servers import rclone_s3  # noqa: PLC0415 - starts a server
+
+    with tempfile.TemporaryDirectory() as objects, tempfile.TemporaryDirectory() as folder:
+        with rclone_s3(Path(objects)) as server:
+            server.create_bucket("bench")
+            broker_at(server.url, Path(folder)).close()
+            path = Path(folder) / "sovbroker.yaml"
+            text = path.read_text(encoding="utf-8")
+            text = text.replace("access_key: bench", f"access_key: {server.access_key}")
+            path.write_text(
+                text.replace("secret_key: benchbench", f"secret_key: {server.secret_key}"), encoding="utf-8"
+            )
+            for what in ("put", "get"):
+                done = subprocess.run(  # noqa: S603 - ours
+                    [sys.executable, "-c", MEMORY, folder, what, str(GIB)], capture_output=True, text=True, check=True
+                )
+                yield (f"memory of a 1 GiB sealed {what}", float(json.loads(done.stdout)), "MiB", "<= 64")
+
+
+def imports() -> Iterator[Row]:
+    """Measure `import sovbroker` in fresh interpreters."""
+
+    def run(code: str) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - ours
+
+    bare, ours = interleaved(run("pass"), run("import sovbroker"), rounds=15)
+    yield ("import sovbroker", (ours - bare) * 1e3, "ms", "<= 40")
+
+
+def rows() -> list[Row]:
+    """Return every measurement."""
+    return [*imports(), *transfers(), *memory()]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row)
