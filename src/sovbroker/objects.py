@@ -88,10 +88,12 @@ class Stored:
 class ExitTicket:
     """Everything that opens one version's copies without this library, its key included.
 
-    `dek` and `context` are what Cobblestone-256 asks for, in hexadecimal, "" where no copy is sealed. Each place tells
-    the target, the endpoint, the container, the object's name there and whether its body is sealed.
+    `dek` and `context` are what Cobblestone-256 asks for, in hexadecimal, "" where no copy is sealed; the context is
+    made of `domain`, `key`, `version` and `label`, as docs/format.md says. Each place tells the target, the endpoint,
+    the container, the object's name there and whether its body is sealed.
     """
 
+    domain: str
     key: str
     version: str
     label: str
@@ -104,6 +106,7 @@ class ExitTicket:
     def to_json(self) -> str:
         """Write the ticket as JSON, key included."""
         ticket = {
+            "domain": self.domain,
             "key": self.key,
             "version": self.version,
             "label": self.label,

@@ -120,6 +120,7 @@ def ticket_of(flow: Flow, row: Placement) -> ExitTicket:
             }
         )
     return ExitTicket(
+        domain=row.domain,
         key=row.key,
         version=row.version,
         label=row.label,

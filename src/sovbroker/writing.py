@@ -291,9 +291,10 @@ def remove_leftovers(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: d
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Return a copy of user metadata. Raises InvalidArgument when it is not text or longer than 64 KiB together."""
+    given = dict[object, object](metadata or {})  # callers without a type checker give anything
     checked: dict[str, str] = {}
-    for name, value in (metadata or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a type checker
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str) or not name:
             raise InvalidArgument(f"metadata are texts by non-empty names; `{name!r}: {value!r}` is not")
         checked[name] = value
     try:

@@ -2,79 +2,44 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, assert_never
 
+from sovbroker.catalogue.connection import Connection
 from sovbroker.catalogue.facts import Target
 from sovbroker.catalogue.provider import DEFAULT_OFFER, Provider
-from sovbroker.catalogue.schema import CODES, PROVIDER
-from sovbroker.document import Findings, decode, read
+from sovbroker.catalogue.rules import check
+from sovbroker.catalogue.schema import CODES, provider_of
+from sovbroker.document import Findings, ListNode, MapNode, Node, Scalar, read, suggest
 from sovbroker.errors import ConfigError
 
-__all__ = ["Catalogue", "Connection", "load"]
+__all__ = ["SUFFIX", "Catalogue", "load", "shipped"]
 
 SUFFIX: Final = ".yaml"
-REFERENCE: Final = re.compile(r"(?P<provider>[a-z0-9-]+)/(?:(?P<offer>[a-z0-9-]+)@)?(?P<region>[a-z0-9-]+)")
-PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
+"""What the name of a provider's file ends with; the rest of it is the provider's id."""
 
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How to reach the storage of a target.
-
-    `adapter` and `template` are None where the operator must bring an endpoint; `supply` then says from where.
-    `parameters` are the names that the operator fills in: an account, a namespace.
-    """
-
-    target: str
-    adapter: str | None
-    template: str | None
-    region: str
-    supply: str = ""
-    settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The placeholders of the endpoint, in order."""
-        return tuple(PLACEHOLDER.findall(self.template or ""))
-
-    def endpoint(self, parameters: Mapping[str, str]) -> str:
-        """Return the endpoint's URL. Raises ConfigError that names a parameter that is missing or unknown."""
-        if self.template is None:
-            raise ConfigError(f"no endpoint is known for `{self.target}`: {self.supply}")
-        wanted = set(self.parameters)
-        if set(parameters) != wanted:
-            names = ", ".join(f"`{name}`" for name in self.parameters) or "none"
-            raise ConfigError(f"`{self.target}` needs these `parameters`: {names}")
-        for name, value in parameters.items():
-            if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", value) is None:
-                raise ConfigError(f"the parameter `{name}` of `{self.target}` is a name of letters, digits and -")
-        return self.template.format_map(parameters)
-
-    def hosts(self, parameters: Mapping[str, str], *, bucket: str) -> frozenset[str]:
-        """Return the hosts that may be talked to: the endpoint's, and the bucket's own where buckets are host names."""
-        host = urlsplit(self.endpoint(parameters)).netloc
-        own = {f"{bucket}.{host}"} if self.settings.get("addressing") == "virtual" else set[str]()
-        return frozenset({host} | own)
+REFERENCE: Final = re.compile(r"(?P<provider>[^/@]+)/(?:(?P<offer>[^/@]+)@)?(?P<region>[^/@]+)")
 
 
 class Catalogue:
-    """The providers of a folder, one YAML file each, read when they are first asked for."""
+    """The providers of a folder, one YAML file each, read when they are first asked for. Safe to share by threads.
+
+    A file that breaks a rule is refused as a whole, with every finding, when it is read.
+    """
 
     def __init__(self, folder: Traversable) -> None:
-        self._files = {item.name.removesuffix(SUFFIX): item for item in folder.iterdir() if item.name.endswith(SUFFIX)}
+        names = ((item.name.removesuffix(SUFFIX), item) for item in folder.iterdir() if item.name.endswith(SUFFIX))
+        self._files = dict(sorted(names, key=lambda pair: pair[0]))
+        self._digests: dict[str, bytes] = {}
         self._read: dict[str, Provider] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         """Count the providers."""
@@ -83,90 +48,118 @@ class Catalogue:
     @property
     def providers(self) -> Sequence[str]:
         """The ids of the providers, sorted."""
-        return sorted(self._files)
+        return tuple(self._files)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the names and bytes of all files: the same facts, the same digest, on every machine."""
+        """SHA-256 of what the files say, in hexadecimal digits: comments, layout and order of keys do not change it.
+
+        It reads every file. Raises ConfigError for one that is not YAML.
+        """
         whole = hashlib.sha256()
-        for name in self.providers:
-            data = self._files[name].read_bytes()
-            whole.update(f"{name}\0{len(data)}\0".encode() + data)
+        for name in self._files:
+            with self._lock:
+                if name not in self._digests:
+                    self._parse_file(name)
+                whole.update(b"%d:%b%b" % (len(name), name.encode(), self._digests[name]))
         return whole.hexdigest()
 
     def provider(self, name: str) -> Provider:
-        """Return a provider. Raises ConfigError with a suggestion, or when its file is not as it should be."""
+        """Return a provider. Raises ConfigError with a suggestion, or with what is wrong with its file."""
         with self._lock:
             if name not in self._read:
                 if name not in self._files:
-                    raise ConfigError(f"unknown provider `{name}`; {_hint(name, self._files)}")
+                    raise ConfigError(f"unknown provider `{name}`; {suggest(name, self._files)}")
                 self._read[name] = self._decode(name)
             return self._read[name]
 
-    def _decode(self, name: str) -> Provider:
-        findings = Findings(CODES)
-        provider = decode(read(self._files[name].read_bytes(), f"{name}{SUFFIX}", findings), PROVIDER, findings)
-        if provider is None or findings.failed:
-            raise ConfigError("\n\n".join(str(found) for found in findings.diagnostics))
-        if provider.id != name:
-            raise ConfigError(f"the file `{name}{SUFFIX}` describes `{provider.id}`; they must have one name")
-        return provider
-
     def target(self, reference: str) -> Target:
         """Return the target that `provider/region` or `provider/offer@region` names. Raises ConfigError."""
-        provider, offer, region = self._parse(reference)
+        provider, offer, region = self._resolve(reference)
         return provider.target(region, offer=offer)
 
     def targets(self, offer: str = DEFAULT_OFFER) -> tuple[Target, ...]:
-        """Return a target for every region of every provider, sorted by id."""
-        every = (self.provider(name) for name in self.providers)
-        return tuple(
-            sorted((p.target(region, offer=offer) for p in every for region in p.regions), key=lambda target: target.id)
-        )
+        """Return every target of one offer, sorted by id."""
+        every = (self.provider(name) for name in self._files)
+        found = (p.target(region, offer=offer) for p in every for region in p.regions if offer in p.offers_in(region))
+        return tuple(sorted(found, key=lambda target: target.id))
 
     def connection(self, reference: str) -> Connection:
-        """Return how to reach the storage of a target. Raises ConfigError for a target that is unknown."""
-        provider, _, region = self._parse(reference)
+        """Return how to reach the object storage of a target. Raises ConfigError for what is unknown or stores none."""
+        provider, offer, region = self._resolve(reference)
+        if offer != DEFAULT_OFFER:
+            raise ConfigError(f"`{reference}` does not store objects; write `{provider.id}/{region}` for the storage")
         storage = provider.storage
-        template = storage.endpoints.get(region)
-        if template is None and storage.endpoint is not None:
-            template = storage.endpoint.value
-        supply = storage.supply or (
-            "" if template else f"the catalogue knows none for {region}; give the one of your contract"
-        )
+        endpoint = storage.endpoint(region)
+        template = None if endpoint is None else endpoint.url.value
         return Connection(
-            target=reference,
+            target=f"{provider.id}/{region}",
             adapter=storage.adapter,
             template=None if template is None else template.replace("{region}", region),
-            region=storage.signing_region or region,
-            supply=supply,
-            settings={name: int(value) if value.isdigit() else value for name, value in storage.settings.items()},
+            region=storage.signed_as(region),
+            supply=storage.supply if storage.adapter is None or template is None else "",
+            settings=storage.settings,
         )
 
-    def _parse(self, reference: str) -> tuple[Provider, str, str]:
+    def _resolve(self, reference: str) -> tuple[Provider, str, str]:
         found = REFERENCE.fullmatch(reference)
         if found is None:
             raise ConfigError(
-                f"`{reference}` names no target; write `provider/region`, such as `{self._example()}`, or "
+                f"`{reference}` names no target; write `provider/region`, such as `outscale/eu-west-2`, or "
                 "`provider/offer@region`"
             )
-        provider = self.provider(found["provider"])
-        region = found["region"]
+        provider, region, offer = self.provider(found["provider"]), found["region"], found["offer"] or DEFAULT_OFFER
         if region not in provider.regions:
-            raise ConfigError(f"`{provider.id}` has no region `{region}`; {_hint(region, provider.regions)}")
-        return provider, found["offer"] or DEFAULT_OFFER, region
+            raise ConfigError(f"`{provider.id}` has no region `{region}`; {suggest(region, provider.regions)}")
+        offers = provider.offers_in(region)
+        if offer not in offers:
+            where = f"`{provider.id}` offers no `{offer}` in `{region}`"
+            raise ConfigError(f"{where}; {suggest(offer, offers) or 'nothing is known of what it offers there'}")
+        return provider, offer, region
 
-    def _example(self) -> str:
-        name = "ovhcloud" if "ovhcloud" in self._files else self.providers[0]
-        return f"{name}/{next(iter(self.provider(name).regions), 'region')}"
+    def _parse_file(self, name: str) -> Node:
+        """Read a file, and keep its digest, so that it is read once in most cases."""
+        findings = Findings(CODES)
+        node = read(self._files[name].read_bytes(), f"{name}{SUFFIX}", findings)
+        if node is None or findings.failed:
+            raise ConfigError("\n\n".join(map(str, findings.diagnostics)))
+        self._digests[name] = hashlib.sha256(_canonical(node)).digest()
+        return node
+
+    def _decode(self, name: str) -> Provider:
+        findings = Findings(CODES)
+        node = self._parse_file(name)
+        provider = provider_of(node, name, findings)
+        if isinstance(node, MapNode):
+            check(node, findings)
+        if provider is None or findings.failed:
+            raise ConfigError("\n\n".join(str(found) for found in findings.diagnostics if found.severity == "error"))
+        return provider
 
 
 def load(path: Path | None = None) -> Catalogue:
-    """Return the catalogue of a folder; None: the one that is shipped."""
-    return Catalogue(path if path is not None else files("sovbroker.catalogue") / "providers")
+    """Return the catalogue of a folder; None: the shipped one. Raises ConfigError when there is no such folder."""
+    if path is not None and not path.is_dir():
+        raise ConfigError(f"there is no folder `{path}` to read a catalogue from")
+    return Catalogue(path if path is not None else shipped())
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names)}"
+def shipped() -> Traversable:
+    """Return the folder of the shipped provider files."""
+    return files("sovbroker.catalogue") / "providers"
+
+
+def _canonical(node: Node) -> bytes:
+    """Return bytes that two nodes share just when they say the same."""
+    match node:
+        case Scalar():
+            text = node.text.encode()
+            return b"s%d:%b" % (len(text), text)
+        case ListNode():
+            return b"l%d:%b" % (len(node.items), b"".join(map(_canonical, node.items)))
+        case MapNode():
+            pairs = sorted(((key.encode(), value) for key, value in node.entries), key=lambda pair: pair[0])
+            body = (b"k%d:%b%b" % (len(key), key, _canonical(value)) for key, value in pairs)
+            return b"m%d:%b" % (len(pairs), b"".join(body))
+        case _:
+            assert_never(node)

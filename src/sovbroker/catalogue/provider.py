@@ -5,20 +5,70 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from enum import StrEnum
 from typing import Final
 
-from sovbroker.catalogue.facts import FRESH, Evidence, Fact, Facts, Qualification, Status, Target
+from sovbroker.catalogue.facts import (
+    FRESH,
+    Basis,
+    Confidence,
+    Evidence,
+    Fact,
+    Facts,
+    Qualification,
+    Status,
+    Target,
+)
 
-__all__ = ["Compute", "Exposure", "Grant", "Provider", "Reference", "Region", "Statement", "Storage"]
+__all__ = [
+    "DEFAULT_OFFER",
+    "SCHEMES",
+    "Applies",
+    "Compute",
+    "Endpoint",
+    "Exposure",
+    "Grant",
+    "Provider",
+    "Reference",
+    "Region",
+    "Statement",
+    "Storage",
+    "ending",
+    "years_after",
+]
 
 DEFAULT_OFFER: Final = "object-storage"
-VALID_YEARS: Final = {"secnumcloud": 3}
-"""How long a qualification of a scheme is valid after it was granted, in years (the scheme's own rule)."""
+"""The offer that `provider/region` means."""
+
+SCHEMES: Final[Mapping[str, int | None]] = {
+    "c5": None,
+    "ec-sovereign-cloud-180m": None,
+    "ens": None,
+    "eucs": None,
+    "hds": None,
+    "iso27001": None,
+    "secnumcloud": 3,
+}
+"""The schemes that qualify, certify, attest or award, each with the years that it is valid for where its rules say so.
+
+Source of the three years: the SecNumCloud referential of ANSSI.
+"""
+
+Values = str | tuple[str, ...]
+
+
+class Applies(StrEnum):
+    """Whether a law reaches the operator. `CONTESTED`: an authority says so, and it is before a court."""
+
+    YES = "yes"
+    NO = "no"
+    CONTESTED = "contested"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where facts come from: a page, a package, a press article; `date` as the file spells it, a year may be all."""
+    """Where facts come from: a page, a package, an article. `date` is spelled as in the file, "" when unknown."""
 
     ref: str
     date: str = ""
@@ -26,10 +76,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A law of another country that reaches the operator, or is said to: told by `show`, and weighed by people."""
+    """A law of another country that reaches the operator, or is said to. People weigh it; no rule reads it.
+
+    `disputed`: the provider says otherwise.
+    """
 
     law: str
-    applies: str
+    applies: Applies
     evidence: Evidence
     scope: str = ""
     disputed: bool = False
@@ -37,71 +90,112 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A scheme's word on `offers` in `regions`. Where the source names none of them, it counts for no target."""
+    """A scheme's word on `offers` in `regions`; either is empty where the source does not name them."""
 
     qualification: Qualification
     offers: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
+    since: date | None = None
 
-    def covers(self, offer: str, region: str) -> bool:
-        """Whether it was said of this offer in this region."""
-        return offer in self.offers and region in self.regions
+    def of(self, offer: str, region: str) -> Qualification | None:
+        """Return what it says of an offer in a region, or None where it is about others.
+
+        A grant counts where its source names both. Where it leaves one open, nobody said that it covers this offer in
+        this region: it is unknown there. What satisfies nothing anyway (in progress, none) needs no such care.
+        """
+        if (self.offers and offer not in self.offers) or (self.regions and region not in self.regions):
+            return None
+        found = self.qualification
+        if (self.offers and self.regions) or found.status is not Status.QUALIFIED:
+            return found
+        return replace(found, status=Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region: its country (ISO 3166-1 alpha-2), a place for people, and the site that it can fail together with."""
+    """A region: its country (ISO 3166-1 alpha-2), and the place, for people.
+
+    `site` is where it is, by the name of another provider's region, when that is the same infrastructure. `offers` and
+    `controlled` replace the provider's own where this region differs.
+    """
 
     country: Fact[str]
     place: str
     site: str = ""
+    offers: tuple[str, ...] | None = None
+    controlled: Fact[frozenset[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A URL with placeholders, for `regions`, or for all that no other endpoint names when empty."""
+
+    url: Fact[str]
+    regions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How to reach the storage. `adapter` None: `supply` says what the operator must bring.
+    """How to reach the storage.
 
-    `endpoint` is a URL with placeholders, `endpoints` those of single regions, which go before it. `settings` are in
-    the adapter's words.
+    Where `adapter` is None or a region has no endpoint, `supply` says what the operator must bring. `signing_region`
+    is the region's name in signatures, for all regions or by region; by default the region's own code. `settings` are
+    in the adapter's words. `client` names libraries that speak the API, for people.
     """
 
     api: str
     adapter: str | None = None
+    client: str = ""
     supply: str = ""
-    endpoint: Fact[str] | None = None
-    endpoints: Mapping[str, str] = field(default_factory=dict[str, str])
-    signing_region: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    endpoints: tuple[Endpoint, ...] = ()
+    signing_region: str | Mapping[str, str] = ""
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
     note: str = ""
-    facts: Mapping[str, Fact[object]] = field(default_factory=dict[str, Fact[object]])
+    facts: Mapping[str, Fact[Values]] = field(default_factory=dict[str, Fact[Values]])
+
+    def endpoint(self, region: str) -> Endpoint | None:
+        """Return the endpoint of a region, or None where none is known."""
+        own = (found for found in self.endpoints if region in found.regions)
+        common = (found for found in self.endpoints if not found.regions)
+        return next(own, next(common, None))
+
+    def signed_as(self, region: str) -> str:
+        """Return the region's name in signatures."""
+        if isinstance(self.signing_region, str):
+            return self.signing_region or region
+        return self.signing_region.get(region, region)
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """How to reach the compute side."""
+    """How to reach the compute side: the kind of API, and the clients that speak it."""
 
     api: str
     client: str = ""
     note: str = ""
-    facts: Mapping[str, Fact[object]] = field(default_factory=dict[str, Fact[object]])
+    facts: Mapping[str, Fact[Values]] = field(default_factory=dict[str, Fact[Values]])
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One fact with the place where the file says it, for people who check."""
+    """One fact with what it is about, for people who check. `value` None means unknown."""
 
     about: str
-    value: object
+    value: str | tuple[str, ...] | None
     evidence: Evidence
+
+
+NOTHING_KNOWN: Final = Evidence(Basis.MEMORY, Confidence.LOW, note="the catalogue does not say")
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One provider. `tier` is a word for readers; no decision looks at it."""
+    """One provider. `tier` is a word for readers, no rule reads it; `offers` are those of its regions, by default."""
 
     id: str
     name: str
     tier: str
+    offers: tuple[str, ...]
     sources: Mapping[str, Reference]
     seat: Fact[str]
     controlled: Fact[frozenset[str]]
@@ -112,82 +206,92 @@ class Provider:
     exposures: tuple[Exposure, ...] = ()
     grants: tuple[Grant, ...] = ()
     regions: Mapping[str, Region] = field(default_factory=dict[str, Region])
-    facts: Mapping[str, Fact[object]] = field(default_factory=dict[str, Fact[object]])
+    facts: Mapping[str, Fact[Values]] = field(default_factory=dict[str, Fact[Values]])
+
+    def offers_in(self, region: str) -> tuple[str, ...]:
+        """Return the offers of a region, which must be one of `regions`."""
+        own = self.regions[region].offers
+        return self.offers if own is None else own
 
     def target(self, region: str, *, offer: str = DEFAULT_OFFER) -> Target:
-        """Return what a policy sees of an offer in a region. The region must be one of `regions`."""
+        """Return what a policy sees of an offer in a region, which must be one of `regions`."""
         found = self.regions[region]
-        spelled = f"{self.id}/{region}" if offer == DEFAULT_OFFER else f"{self.id}/{offer}@{region}"
-        country = found.country
-        value = None if country.value is None else frozenset({country.value})
-        unknown: Fact[frozenset[str]] = Fact(None, self.controlled.evidence)
+        country = found.country.value
+        said = (grant.of(offer, region) for grant in self.grants)
         return Target(
-            id=spelled,
+            id=f"{self.id}/{region}" if offer == DEFAULT_OFFER else f"{self.id}/{offer}@{region}",
             provider=self.id,
-            region=region,
+            region=str(region),
             offer=offer,
             site=found.site or f"{self.id}/{region}",
             facts=Facts(
-                located=Fact(value, country.evidence),
-                controlled=self.controlled,
-                technology=self.technology or unknown,
-                qualified=tuple(grant.qualification for grant in self.grants if grant.covers(offer, region)),
+                located=Fact(None if country is None else frozenset({country}), found.country.evidence),
+                controlled=found.controlled or self.controlled,
+                technology=self.technology or Fact(None, NOTHING_KNOWN),
+                qualified=tuple(qualification for qualification in said if qualification is not None),
             ),
         )
 
     def statements(self) -> Iterator[Statement]:
         """Yield every fact, in the order of the file."""
         yield Statement("seat", self.seat.value, self.seat.evidence)
-        yield Statement("controlled", _listed(self.controlled.value), self.controlled.evidence)
+        yield _countries("controlled", self.controlled)
         if self.technology is not None:
-            yield Statement("technology", _listed(self.technology.value), self.technology.evidence)
+            yield _countries("technology", self.technology)
         if self.ownership is not None:
             yield Statement("ownership", self.ownership.value, self.ownership.evidence)
         for exposure in self.exposures:
             disputed = ", disputed by the provider" if exposure.disputed else ""
             scope = f" ({exposure.scope})" if exposure.scope else ""
-            yield Statement("exposure", f"{exposure.law}: {exposure.applies}{disputed}{scope}", exposure.evidence)
+            yield Statement("exposure", f"{exposure.law}: {exposure.applies}{scope}{disputed}", exposure.evidence)
         for grant in self.grants:
-            yield Statement("qualification", _spell(grant), grant.qualification.evidence)
-        for name, region in self.regions.items():
-            yield Statement(f"region {name}", f"{region.country.value}, {region.place}", region.country.evidence)
-        if self.storage.endpoint is not None:
-            yield Statement("storage endpoint", self.storage.endpoint.value, self.storage.endpoint.evidence)
-        for part, facts in (("storage", self.storage.facts), ("compute", self.compute.facts), ("", self.facts)):
+            yield Statement("qualification", _spelled(grant), grant.qualification.evidence)
+        for code, region in self.regions.items():
+            yield Statement(f"region {code}", f"{region.country.value}, {region.place}", region.country.evidence)
+            if region.controlled is not None:
+                yield _countries(f"region {code} controlled", region.controlled)
+        for endpoint in self.storage.endpoints:
+            where = f" of {', '.join(sorted(endpoint.regions))}" if endpoint.regions else ""
+            yield Statement(f"storage endpoint{where}", endpoint.url.value, endpoint.url.evidence)
+        for part, facts in (("storage ", self.storage.facts), ("compute ", self.compute.facts), ("", self.facts)):
             for about, fact in facts.items():
-                yield Statement(f"{part} {about}".strip(), fact.value, fact.evidence)
+                yield Statement(f"{part}{about}", fact.value, fact.evidence)
 
 
 def ending(qualification: Qualification, *, since: date | None) -> Qualification:
     """Return the qualification with an end, where it counts and its file states none.
 
-    A scheme's own validity runs from the day of the grant; and nothing is believed for more than `FRESH` after it was
-    last seen. The earlier of the two ends it. Without any date it has ended already: unknown is no.
+    The scheme's own validity runs from the day of the grant. Where the scheme has none, or the day is unknown, it is
+    believed for `FRESH` after it was last seen. Without any date it has ended already: unknown is no.
     """
     evidence = qualification.evidence
     if qualification.status is not Status.QUALIFIED or evidence.expires is not None:
         return qualification
-    years = VALID_YEARS.get(qualification.scheme)
-    ends = [evidence.as_of + FRESH] if evidence.as_of is not None else []
+    years = SCHEMES.get(qualification.scheme)
     if since is not None and years is not None:
-        ends = [_years_after(since, years)]
-    return replace(qualification, evidence=replace(evidence, expires=min(ends, default=date.min)))
+        end = years_after(since, years)
+    elif evidence.as_of is not None:
+        end = evidence.as_of + FRESH
+    else:
+        end = date.min
+    return replace(qualification, evidence=replace(evidence, expires=end))
 
 
-def _years_after(day: date, years: int) -> date:
+def years_after(day: date, years: int) -> date:
+    """Return the same day `years` later; 29 February becomes the 28th, the cautious end."""
     try:
         return day.replace(year=day.year + years)
     except ValueError:
         return day.replace(year=day.year + years, day=28)
 
 
-def _listed(countries: frozenset[str] | None) -> list[str] | None:
-    return None if countries is None else sorted(countries)
+def _countries(about: str, fact: Fact[frozenset[str]]) -> Statement:
+    return Statement(about, None if fact.value is None else tuple(sorted(fact.value)), fact.evidence)
 
 
-def _spell(grant: Grant) -> str:
+def _spelled(grant: Grant) -> str:
     found = grant.qualification
     version = f" {'.'.join(map(str, found.version))}" if found.version else ""
-    covers = f"{', '.join(sorted(grant.offers))} in {', '.join(sorted(grant.regions))}"
-    where = covers if grant.offers and grant.regions else "no offer and region named"
-    return f"{found.scheme}{version}: {found.status.value} ({where}); {found.scope}"
+    offers = ", ".join(sorted(grant.offers)) or "no offer named"
+    regions = ", ".join(sorted(grant.regions)) or "no region named"
+    return f"{found.scheme}{version}: {found.status.value}; {offers}; {regions}; {found.scope}"

@@ -3,40 +3,54 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
+from sovbroker.catalogue.countries import COUNTRIES
 from sovbroker.catalogue.facts import Basis, Confidence, Evidence, Fact, Qualification, Status
+from sovbroker.catalogue.moments import UNKNOWN, first_day, known_day
 from sovbroker.catalogue.provider import (
+    SCHEMES,
+    Applies,
     Compute,
+    Endpoint,
     Exposure,
     Grant,
     Provider,
     Reference,
     Region,
     Storage,
+    Values,
     ending,
 )
 from sovbroker.document import (
     ByKind,
     Choice,
-    Field,
+    Findings,
     Flag,
     Kind,
     ListOf,
     MapOf,
+    Node,
     Parsed,
     Record,
+    Scalar,
     Shape,
     Text,
+    Word,
+    decode,
     optional,
     required,
 )
 
-__all__ = ["CODES", "PROVIDER", "SCHEMA", "partial_date"]
+__all__ = ["CODES", "OFFERS", "SCHEMA", "TIERS", "provider_of"]
 
 SCHEMA: Final = "sovbroker.catalogue/1"
+"""The name and version of the form."""
+
 CODES: Final[Mapping[Kind, str]] = {
     Kind.SYNTAX: "SC001",
     Kind.DUPLICATE: "SC002",
@@ -45,75 +59,127 @@ CODES: Final[Mapping[Kind, str]] = {
     Kind.TYPE: "SC005",
     Kind.VALUE: "SC006",
 }
-PARTIAL: Final = re.compile(r"[0-9]{4}(-[0-9]{2}){0,2}")
-FULL: Final = len("2026-11-23")
+"""The codes of what a file's form can get wrong."""
 
+OFFERS: Final = (
+    "object-storage",
+    "block-storage",
+    "compute",
+    "bare-metal",
+    "vmware",
+    "kubernetes",
+    "database",
+    "paas",
+    "paas-openshift",
+    "saas-collaboration",
+)
+"""What a provider may offer. A qualification is of an offer, so that offers need common names."""
 
-def partial_date(text: str) -> date:
-    """Read `2026`, `2026-11` or `2026-11-23`; a year or a month is its first day, the cautious end."""
-    if PARTIAL.fullmatch(text) is None:
-        raise ValueError(f"`{text}` is not a date such as 2026-11-23, 2026-11 or 2026")
-    return date.fromisoformat((text + "-01-01")[:FULL])
+TIERS: Final = (
+    "eu-controlled",
+    "eu-controlled-extra-eu-technology",
+    "eu-operated-extra-eu-controlled",
+    "non-eu-seat-adequate",
+    "extra-eu",
+)
+"""What a reader is told first. No rule reads it: decisions look at the three axes one by one."""
+
+T = TypeVar("T")
 
 
 def version_of(text: str) -> tuple[int, ...]:
     """Read a version, `3.2`."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is None:
+    if re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}", text) is None:
         raise ValueError(f"`{text}` is not a version such as 3.2")
     return tuple(int(part) for part in text.split("."))
 
 
-LONG: Final = Text(most=2000)
-EVIDENCE: Final[Mapping[str, Field]] = {
-    "basis": required(Choice({basis.value: basis for basis in Basis if basis is not Basis.ATTESTED})),
-    "confidence": required(Choice({level.value: level for level in Confidence})),
-    "as_of": optional(Parsed(partial_date)),
-    "expires": optional(Parsed(partial_date)),
-    "sources": required(ListOf(Text(), least=1)),
-    "note": optional(LONG),
-}
+def country(text: str) -> str:
+    """Read the code of a country."""
+    if text not in COUNTRIES:
+        raise ValueError(f"`{text}` is not a country; use a code of ISO 3166-1 such as `FR`")
+    return text
+
+
+def setting(text: str) -> str | int | bool:
+    """Read a setting: digits are a number, `true` and `false` are a boolean."""
+    match text:
+        case "true" | "false":
+            return text == "true"
+        case _:
+            return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text) else str(text)
+
+
+def plain(text: str) -> str:
+    """Leave a text as it is, without its place."""
+    return str(text)
+
+
+LONG: Final = Parsed(plain, Text(most=2000))
+KEY: Final = Text(pattern=r"[a-z0-9]+(?:-[a-z0-9]+)*", wanted="a name of a-z, 0-9 and hyphens between them", most=64)
+NAME: Final = Parsed(plain, KEY)
+OFFER: Final = Choice({offer: offer for offer in OFFERS})
+LINK: Final = Parsed(
+    plain, Text(pattern=r"[a-z0-9-]+/[a-z0-9-]+", wanted="a region of a provider, such as `outscale/eu-west-2`")
+)
 
 
 def _evidence(
     *,
     basis: Basis,
     confidence: Confidence,
-    sources: tuple[str, ...],
-    as_of: date | None = None,
+    as_of: date | None,
+    sources: tuple[str, ...] = (),
     expires: date | None = None,
-    note: str = "",
 ) -> Evidence:
-    return Evidence(basis, confidence, tuple(map(str, sources)), as_of, expires, str(note))
+    return Evidence(basis, confidence, sources, as_of, expires)
 
 
-def _stated(*, is_: object, **evidence: object) -> Fact[object]:
-    return Fact(is_, _evidence(**evidence))  # type: ignore[arg-type]  # the shapes have checked the types
+EVIDENCE: Final = required(
+    Record(
+        _evidence,
+        {
+            # What the operator vouches for stands in the configuration, not in a file that everybody shares.
+            "basis": required(Choice({basis.value: basis for basis in Basis if basis is not Basis.ATTESTED})),
+            "confidence": required(Choice({level.value: level for level in Confidence})),
+            "as_of": required(Parsed(known_day)),
+            "sources": optional(ListOf(LONG, least=1)),
+            "expires": optional(Parsed(first_day)),
+        },
+    )
+)
 
 
-def fact_of(value: Shape[object]) -> Record[Fact[object]]:
-    """Return the shape of a fact: `is` with its evidence beside it."""
-    return Record(_stated, {"is": required(value), **EVIDENCE}, names={"is": "is_"})
+def _fact(*, value: T | None, evidence: Evidence, note: str = "") -> Fact[T]:
+    return Fact(value, replace(evidence, note=note))
 
 
-def _countries(items: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(map(str, items))
+def fact(value: Shape[T | None]) -> Record[Fact[T]]:
+    """Return the shape of a fact: what `is` so, a `note`, and the evidence."""
+    build: Callable[..., Fact[T]] = _fact
+    fields = {"is": required(value), "note": optional(LONG), "evidence": EVIDENCE}
+    return Record(build, fields, names={"is": "value"})
 
 
-def _country(text: str) -> str:
-    if re.fullmatch("[A-Z]{2}", text) is None:
-        raise ValueError(f"`{text}` is not a country code of two capital letters")
-    return text
+@dataclass(frozen=True, slots=True)
+class Countries:
+    """A list of countries, or `unknown`."""
+
+    def decode(self, node: Node, findings: Findings) -> frozenset[str] | None:
+        """Return the countries."""
+        if isinstance(node, Scalar) and node.text == UNKNOWN:
+            return None
+        return frozenset(ListOf(Parsed(country), least=1).decode(node, findings))
 
 
-class _Countries:
-    """A list of country codes."""
-
-    def decode(self, node: object, findings: object) -> frozenset[str]:
-        return _countries(ListOf(Parsed(_country), least=1).decode(node, findings))  # type: ignore[arg-type]  # passed on
+VALUES: Final[ByKind[Values]] = ByKind(text=LONG, items=ListOf(LONG, least=1))
+FACTS: Final = MapOf(fact(VALUES), KEY)
 
 
-def _exposure(*, law: str, applies: str, scope: str = "", disputed: bool = False, **evidence: object) -> Exposure:
-    return Exposure(str(law), str(applies), _evidence(**evidence), str(scope), disputed)  # type: ignore[arg-type]  # checked by shapes
+def _exposure(
+    *, law: str, applies: Applies, evidence: Evidence, scope: str = "", disputed: bool = False, note: str = ""
+) -> Exposure:
+    return Exposure(law, applies, replace(evidence, note=note), scope, disputed)
 
 
 def _grant(
@@ -121,38 +187,97 @@ def _grant(
     scheme: str,
     status: Status,
     scope: str,
+    evidence: Evidence,
     version: tuple[int, ...] = (),
     offers: tuple[str, ...] = (),
     regions: tuple[str, ...] = (),
     since: date | None = None,
-    **evidence: object,
+    note: str = "",
 ) -> Grant:
-    stated = Qualification(str(scheme), status, _evidence(**evidence), version, str(scope))  # type: ignore[arg-type]  # checked by shapes
-    return Grant(ending(stated, since=since), frozenset(map(str, offers)), frozenset(map(str, regions)))
+    stated = Qualification(scheme, status, replace(evidence, note=note), version, scope)
+    return Grant(ending(stated, since=since), frozenset(offers), frozenset(regions), since)
 
 
-def _region(*, country: str, place: str, site: str = "", **evidence: object) -> Region:
-    return Region(Fact(country, _evidence(**evidence)), str(place), str(site))  # type: ignore[arg-type]  # checked by shapes
+def _region(
+    *,
+    country: str,
+    place: str,
+    evidence: Evidence,
+    site: str = "",
+    offers: tuple[str, ...] | None = None,
+    controlled: Fact[frozenset[str]] | None = None,
+    note: str = "",
+) -> Region:
+    return Region(Fact(country, replace(evidence, note=note)), place, site, offers, controlled)
 
 
-def _provider(*, schema: str, qualifications: tuple[Grant, ...] = (), **rest: object) -> Provider:
-    del schema  # checked by its shape
-    return Provider(grants=qualifications, **rest)  # type: ignore[arg-type]  # the shapes have checked the types
+def _endpoint(*, value: str, evidence: Evidence, regions: tuple[str, ...] = (), note: str = "") -> Endpoint:
+    return Endpoint(Fact(value, replace(evidence, note=note)), frozenset(regions))
 
 
-ANYTHING: Final[ByKind[object]] = ByKind(text=LONG, items=ListOf(LONG), entries=MapOf(LONG))
-FACTS: Final = MapOf(fact_of(ANYTHING))
-NAME: Final = Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -")
+def _ignoring_schema(build: Callable[..., Provider]) -> Callable[..., Provider]:
+    """Return `build` without the key `schema`, which its shape has checked."""
+
+    def built(*, schema: str, **rest: object) -> Provider:
+        del schema
+        return build(**rest)
+
+    return built
+
+
+EXPOSURE: Final = Record(
+    _exposure,
+    {
+        "law": required(LONG),
+        "applies": required(Choice({answer.value: answer for answer in Applies})),
+        "scope": optional(LONG),
+        "disputed": optional(Flag()),
+        "note": optional(LONG),
+        "evidence": EVIDENCE,
+    },
+)
+GRANT: Final = Record(
+    _grant,
+    {
+        "scheme": required(Choice({scheme: scheme for scheme in SCHEMES})),
+        "version": optional(Parsed(version_of)),
+        "status": required(Choice({status.value: status for status in Status})),
+        "offers": optional(ListOf(OFFER, least=1)),
+        "regions": optional(ListOf(NAME, least=1)),
+        "since": optional(Parsed(first_day)),
+        "scope": required(LONG),
+        "note": optional(LONG),
+        "evidence": EVIDENCE,
+    },
+)
+REGION: Final = Record(
+    _region,
+    {
+        "country": required(Parsed(country)),
+        "place": required(LONG),
+        "site": optional(LINK),
+        "offers": optional(ListOf(OFFER, least=1)),
+        "controlled": optional(fact(Countries())),
+        "note": optional(LONG),
+        "evidence": EVIDENCE,
+    },
+)
+ENDPOINT: Final = Record(
+    _endpoint,
+    {"is": required(LONG), "regions": optional(ListOf(NAME, least=1)), "note": optional(LONG), "evidence": EVIDENCE},
+    names={"is": "value"},
+)
+SIGNING: Final[ByKind[str | dict[Word, str]]] = ByKind(text=LONG, entries=MapOf(LONG, KEY))
 STORAGE: Final = Record(
     Storage,
     {
         "api": required(LONG),
         "adapter": optional(NAME),
+        "client": optional(LONG),
         "supply": optional(LONG),
-        "endpoint": optional(fact_of(LONG)),
-        "endpoints": optional(MapOf(LONG)),
-        "signing_region": optional(Text()),
-        "settings": optional(MapOf(Text())),
+        "endpoints": optional(ListOf(ENDPOINT, least=1)),
+        "signing_region": optional(SIGNING),
+        "settings": optional(MapOf(Parsed(setting), least=1)),
         "note": optional(LONG),
         "facts": optional(FACTS),
     },
@@ -161,65 +286,34 @@ COMPUTE: Final = Record(
     Compute,
     {"api": required(LONG), "client": optional(LONG), "note": optional(LONG), "facts": optional(FACTS)},
 )
-PROVIDER: Final = Record(
-    _provider,
-    {
-        "schema": required(Choice({SCHEMA: SCHEMA})),
-        "id": required(NAME),
-        "name": required(Text()),
-        "tier": required(NAME),
-        "sources": required(MapOf(Record(Reference, {"ref": required(LONG), "date": optional(Text())}))),
-        "seat": required(fact_of(LONG)),
-        "controlled": required(fact_of(_Countries())),
-        "technology": optional(fact_of(_Countries())),
-        "ownership": optional(fact_of(LONG)),
-        "exposures": optional(
-            ListOf(
-                Record(
-                    _exposure,
-                    {
-                        "law": required(LONG),
-                        "applies": required(LONG),
-                        "scope": optional(LONG),
-                        "disputed": optional(Flag()),
-                        **EVIDENCE,
-                    },
-                )
-            )
-        ),
-        "qualifications": required(
-            ListOf(
-                Record(
-                    _grant,
-                    {
-                        "scheme": required(NAME),
-                        "version": optional(Parsed(version_of)),
-                        "status": required(Choice({status.value: status for status in Status})),
-                        "scope": required(LONG),
-                        "offers": optional(ListOf(NAME)),
-                        "regions": optional(ListOf(NAME)),
-                        "since": optional(Parsed(partial_date)),
-                        **EVIDENCE,
-                    },
-                )
-            )
-        ),
-        "regions": required(
-            MapOf(
-                Record(
-                    _region,
-                    {
-                        "country": required(Parsed(_country)),
-                        "place": required(LONG),
-                        "site": optional(Text()),
-                        **EVIDENCE,
-                    },
-                ),
-                key=NAME,
-            )
-        ),
-        "storage": required(STORAGE),
-        "compute": required(COMPUTE),
-        "facts": optional(FACTS),
-    },
-)
+REFERENCE: Final = Record(Reference, {"ref": required(LONG), "date": optional(LONG)})
+
+
+def shape(name: str) -> Record[Provider]:
+    """Return the shape of the file of the provider `name`."""
+    return Record(
+        _ignoring_schema(partial(Provider, id=name)),
+        {
+            "schema": required(Choice({SCHEMA: SCHEMA})),
+            "name": required(LONG),
+            "tier": required(Choice({tier: tier for tier in TIERS})),
+            "offers": required(ListOf(OFFER, least=1)),
+            "sources": required(MapOf(REFERENCE, Text(pattern=r"[a-z0-9_]+", wanted="a name of a-z, 0-9 and _"))),
+            "seat": required(fact(LONG)),
+            "controlled": required(fact(Countries())),
+            "technology": optional(fact(Countries())),
+            "ownership": optional(fact(LONG)),
+            "exposures": required(ListOf(EXPOSURE)),
+            "qualifications": required(ListOf(GRANT)),
+            "regions": required(MapOf(REGION, KEY)),
+            "storage": required(STORAGE),
+            "compute": required(COMPUTE),
+            "facts": optional(FACTS),
+        },
+        names={"qualifications": "grants"},
+    )
+
+
+def provider_of(node: Node | None, name: str, findings: Findings) -> Provider | None:
+    """Return what the file of the provider `name` says, or None; `findings` then say why."""
+    return decode(node, shape(name), findings)

@@ -18,27 +18,11 @@ error::
     for diagnostic in findings.diagnostics: print(diagnostic)      # unknown key `prot`; did you mean `port`?
 """
 
+from sovbroker.document.containers import ByKind, Field, ListOf, MapOf, Record, Single, optional, required
 from sovbroker.document.nodes import Findings, Kind, ListNode, MapNode, Node, Place, Scalar, Source, Word, suggest
 from sovbroker.document.reader import DEPTH_MAX, SIZE_MAX, read
-from sovbroker.document.shapes import (
-    ByKind,
-    Choice,
-    Day,
-    Field,
-    Flag,
-    Invalid,
-    ListOf,
-    MapOf,
-    Parsed,
-    Record,
-    Shape,
-    Single,
-    Text,
-    Whole,
-    decode,
-    optional,
-    required,
-)
+from sovbroker.document.scalars import Choice, Day, Flag, Parsed, Text, Whole
+from sovbroker.document.shape import Invalid, Shape, decode
 
 __all__ = [
     "DEPTH_MAX",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
@@ -125,6 +126,21 @@ class Findings:
         self._excerpts = excerpts
         self._found: list[Diagnostic] = []
         self._errors = 0
+        self._owners: list[str] = []
+
+    @contextmanager
+    def within(self, owner: str) -> Generator[None]:
+        """Say in messages about keys whose they are: with the owner "zone x", a key is unknown "in zone x"."""
+        self._owners.append(owner)
+        try:
+            yield
+        finally:
+            self._owners.pop()
+
+    @property
+    def owner(self) -> str:
+        """Where the keys are that are being decoded, as the end of a sentence; "" at the top of a file."""
+        return f" in {self._owners[-1]}" if self._owners else ""
 
     @property
     def full(self) -> bool:

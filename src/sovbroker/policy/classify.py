@@ -74,36 +74,45 @@ class _Index:
             self._add_path(index, entry.path, bits=entry.bits)
 
     def _add_path(self, index: int, glob: Glob, *, bits: int) -> None:
-        if WILD.search(glob.text) is None:
-            self.exact.setdefault(glob.text, []).append(index)
-            return
-        ending = ENDING.fullmatch(glob.text)
-        if ending is not None:
+        text = glob.text
+        if text.endswith("/**") and WILD.search(text, 0, len(text) - 3) is None:
+            node = self._directory(glob.segments[:-1])
+            node.bits |= bits
+            node.entries += (index,)
+        elif WILD.search(text) is None:
+            self.exact.setdefault(text, []).append(index)
+        elif (ending := ENDING.fullmatch(text)) is not None:
             _, dot, extension = ending[1].rpartition(".")
             self.endings.setdefault(extension if dot else "", []).append((ending[1], index))
-            return
-        node, directories = self.root, glob.directories
-        for segment in directories:
+        elif text == "**":
+            self.root.bits |= bits
+            self.root.entries += (index,)
+        else:
+            self._add_test(glob, _Test(glob.needle, glob.regex.fullmatch, bits, index))
+
+    def _add_test(self, glob: Glob, test: _Test) -> None:
+        """Put a pattern at the directory that it spells out, or else where a segment that it spells out is met."""
+        node = self._directory(glob.directories)
+        *inner, last = glob.segments
+        spelled = [segment for segment in inner if WILD.search(segment) is None]
+        if node is not self.root:
+            node.tests += (test,)
+        elif spelled:
+            self.inner.setdefault(max(spelled, key=len), []).append(test)
+        elif WILD.search(last) is None:
+            self.names.setdefault(last, []).append(test)
+        else:
+            node.tests += (test,)
+
+    def _directory(self, segments: Sequence[str]) -> _Node:
+        """Return the node of a directory, made where it is not there."""
+        node = self.root
+        for segment in segments:
             below = node.find(segment)
             if below is None:
                 below = node.children[segment] = _Node()
             node = below
-        *inner, last = glob.segments
-        if last == "**" and len(inner) == len(directories):
-            node.bits |= bits
-            node.entries += (index,)
-            return
-        test = _Test(glob.needle, glob.regex.fullmatch, bits, index)
-        if node is not self.root:
-            node.tests += (test,)
-        else:
-            spelled = [segment for segment in inner if WILD.search(segment) is None]
-            if spelled:
-                self.inner.setdefault(max(spelled, key=len), []).append(test)
-            elif WILD.search(last) is None:
-                self.names.setdefault(last, []).append(test)
-            else:
-                node.tests += (test,)
+        return node
 
     def accumulate(self) -> None:
         """Add to the bits of each directory those of the directories above it, when all patterns are there."""
@@ -208,8 +217,10 @@ def _matcher(entries: Sequence[Entry], index: _Index) -> Callable[[str], int]:  
             key = normal(key)
         directories = key.split("/")
         last = directories.pop()
-        extension = last.rpartition(".")[2]
-        bits = ending_bits(extension, 0) | exact_bits(key, 0)
+        _, dot, extension = last.rpartition(".")
+        bits = exact_bits(key, 0)
+        if dot:
+            bits |= ending_bits(extension, 0)
         find, below = root_find, root_bits
         for segment in directories:
             node = find(segment)

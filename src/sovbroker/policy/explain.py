@@ -163,8 +163,9 @@ class _Explainer:
     def rejection(self, index: int) -> tuple[str, ...]:
         """Return why a target does not comply: at least one reason, and one for each demand that it fails."""
         reasons = [reason for demand in self.demands for reason in self._failed(demand, index)]
-        if self.scope.compute and not any(d.requirement.compute is not None for d in self.demands):
-            reasons.append("nothing in the label says where it may be computed on")
+        if self.scope.compute and not self.table.computes():
+            lowest = self.table.book.lattice.levels[0]
+            reasons.append(f"`{lowest}`, which every label includes, does not say where anything may be computed on")
         return tuple(reasons) or (self._together(),)
 
     def _failed(self, demand: Demand, index: int) -> Iterable[str]:

@@ -225,6 +225,7 @@ MODE: Final = Record(
         "keys": optional(ByKind(text=Single(IDENTIFIER), items=ListOf(IDENTIFIER, least=1))),
     },
     place=True,
+    whole=True,
 )
 
 STORE: Final = MapOf(MODE, key=IDENTIFIER)
@@ -267,6 +268,7 @@ RULE: Final = Record(
         "label": required(PROSE),
     },
     place=True,
+    whole=True,
 )
 
 WAIVER: Final = Record(
@@ -298,10 +300,10 @@ DOCUMENT: Final = Record(
         "levels": optional(ListOf(IDENTIFIER, least=1)),
         "default": optional(PROSE),
         "limits": optional(LIMITS),
-        "categories": optional(MapOf(CATEGORY, key=IDENTIFIER)),
+        "categories": optional(MapOf(CATEGORY, key=IDENTIFIER, noun="category")),
         "aliases": optional(MapOf(PROSE)),
-        "zones": optional(MapOf(ZONE, key=IDENTIFIER)),
-        "require": optional(MapOf(ELEMENT, key=IDENTIFIER)),
+        "zones": optional(MapOf(ZONE, key=IDENTIFIER, noun="zone")),
+        "require": optional(MapOf(ELEMENT, key=IDENTIFIER, noun="element")),
         "classify": optional(ListOf(RULE)),
         "waivers": optional(ListOf(WAIVER)),
         "prefer": optional(ListOf(IDENTIFIER, least=1)),

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Final
 
 from sovbroker.errors import Diagnostic, InvalidArgument
@@ -21,6 +22,7 @@ from sovbroker.policy.table import Placing, Scope, Table, World
 __all__ = ["Cell", "Classification", "Clock", "Policy", "utc_now"]
 
 Clock = Callable[[], datetime]
+"""Tells the time, with its zone. A policy has one, and asks nothing else for the time."""
 
 CELLS_MAX: Final = 1 << 14
 """How many cells an epoch keeps. Callers can make many labels; past this, cells are made again."""
@@ -82,7 +84,7 @@ class Policy:
 
     After loading, nothing that is asked of it raises, but InvalidArgument for what means nothing (an unknown label or
     operation). A decision depends on the policy, the facts, the day and the object alone. Every method may be called by
-    several threads at once. `digest` is the SHA-256 of what the policy says, `warnings` what loading it found.
+    several threads at once. `warnings` is what loading it found.
     """
 
     def __init__(
@@ -90,7 +92,6 @@ class Policy:
     ) -> None:
         self.name = book.name
         self.lattice: Lattice = book.lattice
-        self.digest = book.digest()
         self.warnings = tuple(warnings)
         self.book = book
         self.world = world
@@ -108,6 +109,11 @@ class Policy:
         self._lock = threading.Lock()
         self._epochs: dict[int, _Epoch] = {}
         self._epoch = self._epoch_at(self._today())
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256, in hexadecimal, of what the policy says: layout, comments and order do not change it."""
+        return self.book.digest()
 
     # --- the hot path
 
@@ -137,7 +143,12 @@ class Policy:
         """Return in one sentence why a label has no placement; "" when it has one."""
         epoch = self._epoch_at(self._today() if at_day is None else at_day)
         cell = self._cell(epoch, label_mask | self._matched)
-        return "" if cell.allowed else self._verdict(epoch, cell).reasons[-1]
+        if cell.allowed:
+            return ""
+        found = self._verdict(epoch, cell)
+        nearest = min(found.rejected.items(), key=lambda item: len(item[1]), default=None)
+        why = found.reasons[-1]
+        return why if found.alternatives or nearest is None else f"{why}; {nearest[0]}: {'; '.join(nearest[1])}"
 
     def table(self, at_day: int) -> Table:
         """Return the compiled table that holds on a day."""

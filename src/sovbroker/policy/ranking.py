@@ -45,12 +45,17 @@ def first_set(candidates: Sequence[Candidate], count: int) -> tuple[int, ...]:
     """
     if count == 1:
         return (candidates[0].index,) if candidates else ()
-    # Of candidates that nothing tells apart, only the first can be in a set, once there is an attribute to differ in.
-    usable = [c for c in candidates if all(c.attributes)] if candidates and candidates[0].attributes else candidates
-    if usable and usable[0].attributes:
-        usable = list({(c.attributes, c.holders): c for c in reversed(usable)}.values())[::-1]
-    if any(len({c.attributes[i] for c in usable}) < count for i in range(len(usable[0].attributes) if usable else 0)):
-        return ()
+    usable = candidates
+    if candidates and candidates[0].attributes:
+        # Of candidates that nothing tells apart only the first can be in a set: two would not differ.
+        different: dict[tuple[object, int], Candidate] = {}
+        for candidate in candidates:
+            if all(candidate.attributes):
+                different.setdefault((candidate.attributes, candidate.holders), candidate)
+        usable = list(different.values())
+        # Where one attribute alone has too few values, there is nothing to search.
+        if any(len(set(values)) < count for values in zip(*(c.attributes for c in usable), strict=True)):
+            return ()
     return _Search(usable, count).run()
 
 

@@ -22,6 +22,7 @@ from sovbroker.policy.lattices import build_lattice
 from sovbroker.policy.mode import Mode
 from sovbroker.policy.rulebook import Alternative, Requirement, Retain, Rule, Rulebook, Waiver, order
 from sovbroker.policy.sources import Part
+from sovbroker.policy.waiverdocs import check_firm, check_limits
 from sovbroker.policy.zonedocs import build_zone
 from sovbroker.policy.zones import Zone
 
@@ -62,11 +63,12 @@ class _Resolver:
         waivers = self._waivers(root.limits or LimitsDoc())
         prefer = self._prefer(root)
         default = self._default(root)
-        self._firm(waivers, requirements)
-        self._idle(requirements)
-        self._unused()
+        if self.lattice is not None and not self.findings.failed:
+            check_firm(waivers, requirements, lattice=self.lattice, findings=self.findings)
         if self.findings.failed or self.lattice is None:
             return None
+        self._idle(requirements)
+        self._unused()
         book = Rulebook(
             name=str(root.name or "policy"),
             lattice=self.lattice,
@@ -278,60 +280,12 @@ class _Resolver:
 
         for doc in self._unlike(of, "waiver", lambda doc: doc.id):
             path, mask, store = self._glob(doc.path), self._label(doc.label), self._store(doc.store)
-            self._approved(doc, limits)
-            if doc.expires > self.today + timedelta(days=limits.waiver_days):
-                self.findings.error(
-                    codes.WAIVER_LONG,
-                    doc.id.place,
-                    f"waiver `{doc.id}` lasts until {doc.expires}, more than {limits.waiver_days} days from "
-                    f"{self.today}",
-                    "bring `expires` forward, or raise `limits.waiver_days`",
-                )
+            check_limits(doc, limits, findings=self.findings, today=self.today)
             if path is not None:
                 approved = tuple(sorted(str(name) for name in doc.approved))
                 waiver = Waiver(str(doc.id), path, mask, store, str(doc.reason), str(doc.owner), approved, doc.expires)
                 waivers.append((doc, waiver))
-                if not waiver.live(self.today):
-                    self.findings.warning(
-                        codes.WAIVER_LAPSED,
-                        doc.id.place,
-                        f"waiver `{doc.id}` lapsed on {doc.expires} and has no effect",
-                        "remove it, or have it approved again with a later `expires`",
-                    )
         return waivers
-
-    def _approved(self, doc: WaiverDoc, limits: LimitsDoc) -> None:
-        """Refuse a waiver that too few people, or its owner alone, approved. Names are compared without case."""
-        people = {name.strip().casefold() for name in doc.approved}
-        others = people - {doc.owner.strip().casefold()}
-        if len(people) < limits.approvals:
-            self.findings.error(
-                codes.WAIVER_APPROVALS,
-                doc.id.place,
-                f"waiver `{doc.id}` is approved by {len(people)} of the {limits.approvals} people that it needs",
-                "have it approved by more people",
-            )
-        elif not others:
-            self.findings.error(
-                codes.WAIVER_APPROVALS,
-                doc.id.place,
-                f"waiver `{doc.id}` is approved by its owner only",
-                "have it approved by somebody else",
-            )
-
-    def _firm(self, waivers: Iterable[tuple[WaiverDoc, Waiver]], require: Mapping[str, list[Requirement]]) -> None:
-        """Refuse a waiver whose bound includes an element that is not to be waived: it would promise what it cannot."""
-        if self.lattice is None or self.findings.failed:
-            return
-        for doc, waiver in waivers:
-            for element in self.lattice.elements(waiver.mask):
-                if any(not r.waivable and r.store is not None for r in require.get(element, ())):
-                    self.findings.error(
-                        codes.WAIVER_FIRM,
-                        doc.label.place,
-                        f"waiver `{doc.id}` covers `{element}`, which is not waivable",
-                        "lower its `label`; what has `waivable: false` has no exception",
-                    )
 
     # --- the rest
 

@@ -101,6 +101,7 @@ class Table:
         self.zones = {name: members(zone, self.subjects, day=since) for name, zone in book.zones.items()}
         self.keyed = {name: members(zone, self.services, day=since) for name, zone in book.zones.items()}
         self._zone_bit = {name: 1 << (FIRST_ZONE + index) for index, name in enumerate(book.zones)}
+        self._signatures = [self._signature(index) for index in range(len(self.subjects))]
         self._all = (1 << len(world.targets)) - 1
         self._modes: dict[int, Mode] = {}
         self._keys: dict[int, int] = {}
@@ -124,6 +125,13 @@ class Table:
             None if store is None else tuple((self.zones[a.zone], self.code(a.mode)) for a in store),
             None if compute is None else self._union(compute),
         )
+
+    def _signature(self, index: int) -> int:
+        """Return the zones in which a target is, a bit each: targets with the same ones have the same modes."""
+        bits = 0
+        for place, members_of in enumerate(self.zones.values()):
+            bits |= (members_of >> index & 1) << place
+        return bits
 
     def _union(self, zones: Iterable[str]) -> int:
         bits = 0
@@ -212,13 +220,22 @@ class Table:
         return self.keys(code) if code & ENCRYPT and self.services else -1
 
     def _compute_options(self, demands: Sequence[Demand]) -> list[Option]:
-        """Return the targets that may work on the plaintext. Encryption helps nothing; silence allows nothing."""
-        allowed = self._all if any(d.compute is not None for d in demands) else 0
+        """Return the targets that may work on the plaintext, of which encryption makes none.
+
+        The lowest level, which every label includes, has to say where. Were a stricter element enough to say it, a
+        stricter label would gain targets.
+        """
+        allowed = self._all if self.computes() else 0
         for demand in demands:
             allowed &= ~demand.barred
             if demand.compute is not None:
                 allowed &= demand.compute
         return [Option(index, 0) for index in range(len(self.subjects)) if allowed >> index & 1]
+
+    def computes(self) -> bool:
+        """Whether the lowest level says where anything may be computed on; where it does not, nothing may be."""
+        lowest = self.book.lattice.levels[0]
+        return any(demand.compute is not None for demand in self._demands.get(lowest, ()))
 
     def _store_options(self, demands: Sequence[Demand], waivers: int) -> list[Option]:
         allowed = self._all
@@ -235,13 +252,12 @@ class Table:
             for d in demands
             if d.store is not None
         ]
-        known: dict[tuple[int, ...], tuple[int, int] | None] = {}
+        known: dict[int, tuple[int, int] | None] = {}
         options: list[Option] = []
         for index in range(len(self.subjects)):
             if not allowed >> index & 1:
                 continue
-            # Targets in the same zones have the same modes: work them out once.
-            signature = tuple(bits >> index & 1 for bits in self.zones.values())
+            signature = self._signatures[index]
             if signature not in known:
                 known[signature] = self._mode_at(index, stores)
             found = known[signature]

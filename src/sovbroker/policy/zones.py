@@ -88,10 +88,11 @@ class Within:
             return ""
         if not found:
             return f"{self.axis.value}: unknown"
-        if reason := doubt(fact.evidence, day):
-            return f"{self.axis.value}: {reason}"
+        reason = doubt(fact.evidence, day)
         outside = ", ".join(sorted(found - self.countries))
-        return f"{self.axis.phrase} {outside}, not only {', '.join(self.names)}"
+        if not outside:
+            return f"{self.axis.value}: {reason}"
+        return f"{self.axis.phrase} {outside}, not only {', '.join(self.names)}" + (f" ({reason})" if reason else "")
 
     def _fact(self, facts: Facts) -> Fact[frozenset[str]]:
         match self.axis:

@@ -1,0 +1,47 @@
+"""Bodies on their way into a store: cut into blocks, and exactly as long as was announced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sovbroker.errors import InvalidArgument
+from sovbroker.ports import Bytes, Source
+
+__all__ = ["BLOCK", "blocks"]
+
+BLOCK: Final = 1 << 20
+
+
+def blocks(body: Bytes | Source, *, size: int) -> Iterator[memoryview]:
+    """Return the body in blocks of at most 1 MiB, without a copy of bytes that are in memory.
+
+    A body of the wrong length raises InvalidArgument: bytes in memory here and now, a source before its last block is
+    handed out, so that the receiver never has all of it. What the source itself raises passes unchanged.
+    """
+    if size < 0:
+        raise InvalidArgument(f"the size {size} is negative")
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        return _read(body, size)
+    view = memoryview(body).cast("B")
+    if len(view) != size:
+        raise InvalidArgument(f"the body has {len(view)} bytes, and {size} were announced")
+    return (view[start : start + BLOCK] for start in range(0, size, BLOCK))
+
+
+def _read(source: Source, size: int) -> Iterator[memoryview]:
+    left = size
+    while left:
+        data = source.read(min(left, BLOCK))
+        if not data:
+            raise InvalidArgument(f"the body ended after {size - left} of the {size} bytes that were announced")
+        left -= len(data)
+        if left < 0 or (left == 0 and source.read(1)):
+            raise _longer(size)
+        yield memoryview(data)
+    if size == 0 and source.read(1):
+        raise _longer(size)
+
+
+def _longer(size: int) -> InvalidArgument:
+    return InvalidArgument(f"the body is longer than the {size} bytes that were announced")

@@ -1,0 +1,254 @@
+"""Objects in the memory of this process: the reference model, and what tests store into.
+
+Every feature is native but `presign`, which needs a server. Nothing survives the store.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from secrets import token_hex
+from types import MappingProxyType
+from typing import Final, Self
+
+from sovbroker.errors import AlreadyExists, NotFound, NotSupported, StoreError
+from sovbroker.ports import (
+    NO_METADATA,
+    Binding,
+    Bytes,
+    Feature,
+    Limits,
+    ObjectInfo,
+    Page,
+    Part,
+    Source,
+    Support,
+    UploadInfo,
+)
+from sovbroker_adapters.bodies import blocks
+from sovbroker_adapters.checks import check_key, check_metadata, check_number, check_parts, check_range, clip
+from sovbroker_adapters.listing import pages
+
+__all__ = ["MemoryStore", "build"]
+
+CAPABILITIES: Final = MappingProxyType(dict.fromkeys(Feature, Support.NATIVE) | {Feature.PRESIGN: Support.ABSENT})
+
+
+def build(binding: Binding, /) -> MemoryStore:
+    """Open an empty store; every call makes a new one."""
+    return MemoryStore(binding.target)
+
+
+@dataclass(slots=True)
+class MemoryReader:
+    """A `Reader` over a body that nobody changes any more."""
+
+    info: ObjectInfo
+    _rest: memoryview
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See `Reader.read`."""
+        count = len(self._rest) if size < 0 else size
+        data = bytes(self._rest[:count])
+        self._rest = self._rest[count:]
+        return data
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+
+@dataclass(slots=True)
+class Pending:
+    """An unfinished upload."""
+
+    key: str
+    metadata: Mapping[str, str]
+    parts: dict[int, tuple[Part, bytes]] = field(default_factory=dict[int, tuple[Part, bytes]])
+
+
+class Shelf:
+    """What a store and its uploads share. `lock` is held around every access."""
+
+    def __init__(self, target: str, limits: Limits) -> None:
+        self.target = target
+        self.limits = limits
+        self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
+        self.pending: dict[str, Pending] = {}
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    @property
+    def lock(self) -> threading.RLock:
+        """The lock of this process."""
+        # A lock that another thread held at the fork would stay locked in the child for ever.
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.RLock(), os.getpid()
+        return self._lock
+
+    def find(self, key: str) -> tuple[ObjectInfo, bytes]:
+        """Return an object. Raises NotFound."""
+        check_key(key, limits=self.limits)
+        with self.lock:
+            held = self.objects.get(key)
+        if held is None:
+            raise NotFound(f"there is no object `{key}`", target=self.target, key=key)
+        return held
+
+    def publish(self, key: str, body: bytes, *, metadata: Mapping[str, str], if_absent: bool = False) -> ObjectInfo:
+        """Make an object seen. Raises AlreadyExists."""
+        info = ObjectInfo(key, len(body), token_hex(8), datetime.now(UTC), MappingProxyType(dict(metadata)))
+        with self.lock:
+            if if_absent and key in self.objects:
+                raise AlreadyExists(f"there is an object `{key}` already", target=self.target, key=key)
+            self.objects[key] = (info, body)
+        return info
+
+
+class MemoryStore:
+    """A `Store` in memory. Safe for threads; a forked child has a copy of its own."""
+
+    capabilities: Mapping[Feature, Support] = CAPABILITIES
+
+    def __init__(self, target: str = "memory", *, limits: Limits | None = None) -> None:
+        self.target = target
+        self.limits = limits or Limits(part_min=1)
+        self._shelf = Shelf(target, self.limits)
+
+    def head(self, key: str) -> ObjectInfo:
+        """See `Store.head`."""
+        return self._shelf.find(key)[0]
+
+    def get(self, key: str, *, range: tuple[int, int] | None = None) -> MemoryReader:  # noqa: A002 - the port's word
+        """See `Store.get`."""
+        check_range(range)
+        info, body = self._shelf.find(key)
+        offset, length = clip(range, size=info.size)
+        return MemoryReader(info, memoryview(body)[offset : offset + length])
+
+    def put(
+        self,
+        key: str,
+        body: Bytes | Source,
+        *,
+        size: int,
+        metadata: Mapping[str, str] = NO_METADATA,
+        if_absent: bool = False,
+    ) -> ObjectInfo:
+        """See `Store.put`."""
+        check_key(key, limits=self.limits)
+        check_metadata(metadata, limits=self.limits)
+        return self._shelf.publish(key, b"".join(blocks(body, size=size)), metadata=metadata, if_absent=if_absent)
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        check_key(key, limits=self.limits)
+        with self._shelf.lock:
+            self._shelf.objects.pop(key, None)
+
+    def delete_many(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
+        """See `Store.delete_many`."""
+        for key in keys:
+            self.delete(key)
+        return {}
+
+    def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
+        """See `Store.list`."""
+        with self._shelf.lock:
+            found = [
+                replace(info, metadata=NO_METADATA)
+                for key, (info, _) in sorted(self._shelf.objects.items())
+                if key.startswith(prefix) and key > start_after
+            ]
+        return pages(found, prefix=prefix, delimiter=delimiter)
+
+    def copy(self, source: str, destination: str) -> ObjectInfo:
+        """See `Store.copy`."""
+        check_key(destination, limits=self.limits)
+        info, body = self._shelf.find(source)
+        return self._shelf.publish(destination, body, metadata=info.metadata)
+
+    def multipart(
+        self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None
+    ) -> MemoryUpload:
+        """See `Store.multipart`."""
+        check_key(key, limits=self.limits)
+        check_metadata(metadata, limits=self.limits)
+        if upload_id is None:
+            upload_id = token_hex(8)
+            with self._shelf.lock:
+                self._shelf.pending[upload_id] = Pending(key, MappingProxyType(dict(metadata)))
+        return MemoryUpload(self._shelf, upload_id, key)
+
+    def uploads(self, prefix: str = "") -> Iterator[UploadInfo]:
+        """See `Store.uploads`."""
+        with self._shelf.lock:
+            found = [
+                UploadInfo(p.key, upload_id) for upload_id, p in self._shelf.pending.items() if p.key.startswith(prefix)
+            ]
+        return iter(sorted(found, key=lambda upload: (upload.key, upload.id)))
+
+    def presign(self, key: str, *, expires: timedelta) -> str:  # noqa: ARG002 - the port's signature
+        """Raise NotSupported: there is no server to ask."""
+        raise NotSupported("memory has no links to hand out; read the object instead", target=self.target, key=key)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUpload:
+    """An `Upload` in memory."""
+
+    _shelf: Shelf
+    id: str
+    key: str
+
+    def part(self, number: int, body: Bytes) -> Part:
+        """See `Upload.part`."""
+        check_number(number, limits=self._shelf.limits)
+        data = bytes(body)
+        part = Part(number, len(data), token_hex(8))
+        with self._shelf.lock:
+            self._found().parts[number] = (part, data)
+        return part
+
+    def parts(self) -> Sequence[Part]:
+        """See `Upload.parts`."""
+        with self._shelf.lock:
+            return tuple(part for _, (part, _) in sorted(self._found().parts.items()))
+
+    def commit(self, parts: Sequence[Part]) -> ObjectInfo:
+        """See `Upload.commit`."""
+        ordered = check_parts(parts)
+        with self._shelf.lock:
+            pending = self._found()
+            for part in ordered:
+                if part.number not in pending.parts or pending.parts[part.number][0] != part:
+                    message = f"part {part.number} of `{self.key}` is not what was sent; send it again"
+                    raise StoreError(message, target=self._shelf.target, key=self.key)
+            body = b"".join(pending.parts[part.number][1] for part in ordered)
+            del self._shelf.pending[self.id]
+            return self._shelf.publish(self.key, body, metadata=pending.metadata)
+
+    def abort(self) -> None:
+        """See `Upload.abort`."""
+        with self._shelf.lock:
+            self._shelf.pending.pop(self.id, None)
+
+    def _found(self) -> Pending:
+        pending = self._shelf.pending.get(self.id)
+        if pending is None or pending.key != self.key:
+            message = f"there is no unfinished upload `{self.id}` of `{self.key}`"
+            raise NotFound(message, target=self._shelf.target, key=self.key)
+        return pending

@@ -1,0 +1,45 @@
+"""Objects in a bucket of an S3 service, by boto3's core. One adapter: what differs between providers is settings.
+
+`Binding.container` is the bucket, `endpoint` the URL of the service (AWS needs none, only `region`), `hosts` the only
+hosts that a request may go to; with virtual addressing, the bucket's own host below one of them too. Settings:
+
+================== ==================================== ==============================================================
+`addressing`       `path` (default), `virtual`          where the bucket stands in the URL
+`signature`        `s3v4` (default), `s3`               the signature's version; `s3` is the old one of some appliances
+`checksums`        `when-required`, `when-supported`    the SDK's own checksums, which many services refuse
+`etags`            `md5` (default), `opaque`            whether an ETag of 32 hex digits is the body's MD5
+`keys`             `any` (default), `files`             `files`: names must do as file names, `/` is the only delimiter
+`anonymous`        bool                                 send no signature
+`ambient`          bool                                 use the environment's credentials when the binding has none
+`bulk-delete`      bool (default true)                  whether the service knows `DeleteObjects`
+`attempts`         int (default 3)                      how often a call that may be repeated is made
+`connect-timeout`  int (default 10), seconds
+`read-timeout`     int (default 60), seconds
+`ca-bundle`        path                                 certificates to trust instead of the system's
+`put_max` …        int                                  the fields of `Limits`
+a feature's name   `native`, `emulated`, …              how the service offers it (`conditional-put: unsafe`)
+================== ==================================== ==============================================================
+
+`conditional-put` counts as absent unless it is set: most services accept `If-None-Match` and ignore it. Credentials are
+`access_key`, `secret_key` and `session_token`, or `profile`, a profile of the shared files that holds keys. The
+environment's proxies, endpoints, certificates and regions are not looked at, the metadata service of a cloud's machines
+is never asked.
+
+What was stored is verified by the ETag, against the MD5 of what was sent, where it is one; else by the size that the
+service reports. Payloads are not signed: TLS and this comparison do more.
+"""
+
+from __future__ import annotations
+
+from sovbroker.ports import Binding
+from sovbroker_adapters.s3.client import Connection
+from sovbroker_adapters.s3.settings import Settings
+from sovbroker_adapters.s3.store import S3Store
+
+__all__ = ["S3Store", "build"]
+
+
+def build(binding: Binding, /) -> S3Store:
+    """Open the bucket `binding.container`. Raises ConfigError when the binding cannot work; makes no request."""
+    settings = Settings.of(binding)
+    return S3Store(Connection(binding, settings), settings)

@@ -1,0 +1,144 @@
+"""Bodies on the wire: out with a digest of what was sent, in with a check that all of it came."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, Self
+
+from sovbroker.errors import StoreError, Unavailable
+from sovbroker.ports import Bytes, ObjectInfo, Source
+from sovbroker_adapters.bodies import BLOCK, blocks
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+
+__all__ = ["MD5", "Outgoing", "S3Reader"]
+
+MD5: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Outgoing:
+    """One sending of a body. `digest` is the MD5 of what was sent; `error` is what the body's source raised.
+
+    The SDK takes it for a file; `stream` tells it to send blocks as they are instead, without a copy. `checked` leaves
+    it a file, which the SDK can read twice for a checksum of its own; a source can be read once only.
+    """
+
+    def __init__(self, body: Bytes | Source, *, size: int, digested: bool, checked: bool) -> None:
+        self.error: BaseException | None = None
+        self._body = body
+        self._size = size
+        self._blocks = blocks(body, size=size)
+        self._hash = hashlib.md5(usedforsecurity=False) if digested else None
+        self._hashed = 0
+        self._view = memoryview(body).cast("B") if isinstance(body, (bytes, bytearray, memoryview)) else None
+        self._checked = checked and self._view is not None
+        self._position = 0
+
+    @property
+    def digest(self) -> str | None:
+        """The MD5 in hexadecimal, or None when it was not asked for."""
+        return None if self._hash is None else self._hash.hexdigest()
+
+    def stream(self) -> Iterator[memoryview] | None:
+        """Return the blocks to send, or None when the SDK has to read the body as a file."""
+        return None if self._checked else self._stream()
+
+    def _stream(self) -> Iterator[memoryview]:
+        try:
+            for block in self._blocks:
+                yield block
+                # After the block is on its way, so that the digest is made while the network works.
+                if self._hash is not None:
+                    self._hash.update(block)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def __len__(self) -> int:
+        """Return the length in bytes."""
+        return self._size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as a file does: for a checksum of the SDK."""
+        view = self._view if self._view is not None else memoryview(b"")
+        end = len(view) if size < 0 else min(len(view), self._position + size)
+        data = view[self._position : end]
+        if self._hash is not None and end > self._hashed:
+            self._hash.update(view[self._hashed : end])
+            self._hashed = end
+        self._position = end
+        return bytes(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move the position as a file does."""
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+
+class S3Reader:
+    """A `Reader` of an answer: `skip` bytes of it are passed over, then come `length` bytes, or an error."""
+
+    def __init__(self, body: StreamingBody, info: ObjectInfo, *, skip: int, length: int, target: str) -> None:
+        self.info = info
+        self._body = body
+        self._skip = skip
+        self._left = length
+        self._target = target
+        self._closed = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See `Reader.read`."""
+        if self._closed:
+            raise ValueError("I/O operation on closed reader")
+        while self._skip:
+            self._skip -= len(self._some(min(self._skip, BLOCK)))
+        wanted = self._left if size < 0 else min(size, self._left)
+        if not wanted:
+            return b""
+        data = self._some(wanted)
+        self._left -= len(data)
+        if size >= 0 or not self._left:
+            return data
+        pieces = [data]
+        while self._left:
+            pieces.append(self._some(self._left))
+            self._left -= len(pieces[-1])
+        return b"".join(pieces)
+
+    def _some(self, count: int) -> bytes:
+        """Read up to `count` bytes, at least one."""
+        try:
+            data = self._body.read(count)
+        except Exception as error:
+            raise self._broken(f"{type(error).__name__}: {error}"[:200]) from error
+        if not data or len(data) > count:
+            raise self._broken("it ended early" if not data else "it is longer than announced")
+        return data
+
+    def _broken(self, why: str) -> StoreError:
+        self.close()
+        key = self.info.key
+        return Unavailable(f"the body of `{key}` broke off: {why}", target=self._target, key=key)
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        if not self._closed:
+            self._closed = True
+            self._body.close()
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()

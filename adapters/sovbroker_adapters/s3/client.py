@@ -1,0 +1,334 @@
+"""The connection to one bucket: credentials, the SDK's client, the host check, repeated calls, errors.
+
+The client is made when it is first needed, under a lock, and again in a child process: sockets do not survive a fork.
+Its session looks at nothing but what the binding says: no variable of the environment sends a request elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from urllib.parse import urlsplit
+
+from sovbroker.errors import ConfigError, PermissionDenied, Unavailable
+from sovbroker.ports import Binding
+from sovbroker_adapters.s3.settings import Settings
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials as SdkCredentials
+    from botocore.session import Session
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["Answer", "Connection"]
+
+T = TypeVar("T")
+Answer = Mapping[str, Any]
+NOTHING: Final[Answer] = {}
+
+POOL: Final = 32
+PORTS: Final = {"https": 443, "http": 80}
+METADATA_SERVICES: Final = frozenset({"metadata.google.internal", "metadata", "instance-data", "fd00:ec2::254"})
+FIRST_PAUSE: Final = 0.1
+MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
+
+_making = threading.Lock()
+
+
+def _forget_lock() -> None:
+    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
+    global _making  # noqa: PLW0603 - a lock can only be replaced
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)
+
+
+@dataclass(slots=True)
+class _Made:
+    """A client and the process that it belongs to."""
+
+    client: S3Client
+    pid: int
+
+
+class Connection:
+    """One bucket of one service. Safe for threads and after a fork; not picklable, as it holds secrets."""
+
+    def __init__(self, binding: Binding, settings: Settings) -> None:
+        _check(binding, settings)
+        self.target = binding.target
+        self.bucket = binding.container
+        self._binding = binding
+        self._settings = settings
+        self._made: _Made | None = None
+
+    def __repr__(self) -> str:
+        """Name the bucket, and no secret."""
+        return f"Connection(target={self.target!r}, bucket={self.bucket!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Refuse to be pickled: secrets do not travel."""
+        raise TypeError("a connection cannot be pickled")
+
+    def ask(
+        self,
+        operation: str,
+        params: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = NOTHING,
+        *,
+        key: str | None = None,
+        again: bool = True,
+        conditional: bool = False,
+    ) -> Answer:
+        """Call a method of the client for the bucket, and return the answer as it came: nothing in it is certain.
+
+        `params` may be made anew for each attempt. `again`: the call may be repeated when there is no answer. Whatever
+        fails is an error of ours.
+        """
+        return self.local(
+            lambda client: getattr(client, operation)(Bucket=self.bucket, **(params() if callable(params) else params)),
+            key=key,
+            again=again,
+            conditional=conditional,
+        )
+
+    def local(
+        self,
+        call: Callable[[S3Client], T],
+        *,
+        key: str | None = None,
+        again: bool = False,
+        conditional: bool = False,
+    ) -> T:
+        """Use the client; see `ask`."""
+        from sovbroker_adapters.s3.failures import Asked, failure  # noqa: PLC0415 - it needs the SDK
+
+        asked = Asked(self.target, self.bucket, key, conditional)
+        for pause in self._pauses(again=again):
+            try:
+                return call(self.client())
+            except Exception as error:
+                found = failure(error, asked)
+                if found is error:
+                    raise
+                if pause is None or not isinstance(found, Unavailable):
+                    raise found from error
+            time.sleep(pause)
+        raise AssertionError  # the last pause is None
+
+    def _pauses(self, *, again: bool) -> Iterator[float | None]:
+        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
+        pause = FIRST_PAUSE
+        for _ in range(self._settings.attempts - 1 if again else 0):
+            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+            pause *= 4
+        yield None
+
+    def client(self) -> S3Client:
+        """Return the client of this process."""
+        made = self._made
+        if made is None or made.pid != os.getpid():
+            with _making:
+                made = self._made
+                if made is None or made.pid != os.getpid():
+                    made = self._made = _Made(self._make(), os.getpid())
+        return made.client
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        made, self._made = self._made, None
+        if made is not None and made.pid == os.getpid():
+            made.client.close()
+
+    def check_host(self, url: str) -> None:
+        """Raise PermissionDenied unless `url` leads to a host of this target."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or PORTS.get(parts.scheme, 0)
+        if _link_local(host) or not self._own(host, port, parts.scheme):
+            message = f"nothing was sent: `{host}:{port}` is not a host of this target"
+            raise PermissionDenied(message, target=self.target)
+
+    def _own(self, host: str, port: int, scheme: str) -> bool:
+        names = {host}
+        below = f"{self.bucket}.".lower()
+        if self._settings.addressing == "virtual" and host.startswith(below):
+            names.add(host.removeprefix(below))
+        usual = PORTS.get(scheme) == port
+        allowed = {name.lower() for name in self._binding.hosts}
+        return any(f"{_bracketed(name)}:{port}" in allowed or (usual and name in allowed) for name in names)
+
+    def _make(self) -> S3Client:
+        from botocore import UNSIGNED  # noqa: PLC0415 - the SDK is loaded when the first call needs it
+        from botocore.config import Config  # noqa: PLC0415 - as above
+
+        settings, binding = self._settings, self._binding
+        checksums = settings.checksums.replace("-", "_")
+        config = cast("Any", Config)(  # the stubs lag behind the options
+            signature_version=UNSIGNED if settings.anonymous else settings.signature,
+            s3={"addressing_style": settings.addressing, "payload_signing_enabled": False},
+            request_checksum_calculation=checksums,
+            response_checksum_validation=checksums,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            max_pool_connections=POOL,
+            tcp_keepalive=True,
+            proxies={},
+            ignore_configured_endpoint_urls=True,
+            use_dualstack_endpoint=False,
+            use_fips_endpoint=False,
+        )
+        session = _isolated()
+        given: dict[str, Any] = {} if settings.anonymous else self._credentials(session)
+        made = session.create_client(
+            "s3",
+            region_name=binding.region or "us-east-1",
+            endpoint_url=binding.endpoint,
+            verify=True if settings.ca_bundle is None else str(settings.ca_bundle),
+            config=config,
+            **given,
+        )
+        client = cast("S3Client", made)
+        events = client.meta.events
+        events.register("before-send.s3", self._before_send)
+        events.register_first("before-call.s3", _before_call)
+        events.register("before-sign.s3.DeleteObjects", _before_bulk_delete)
+        return client
+
+    def _before_send(self, request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request
+        self.check_host(request.url)
+
+    def _credentials(self, session: Session) -> dict[str, str]:
+        """Return the keys to sign with; ambient credentials, which may be renewed, go into the session instead."""
+        secrets = self._binding.credentials
+        access, secret, token = (secrets.get(name) for name in ("access_key", "secret_key", "session_token"))
+        profile = secrets.get("profile")
+        if profile is not None:
+            return _profile(profile, self.target)
+        if access is None or secret is None:
+            session.register_component("credential_provider", _Ambient())
+            return {}
+        given = {"aws_access_key_id": access, "aws_secret_access_key": secret}
+        return given if token is None else given | {"aws_session_token": token}
+
+
+class _Ambient:
+    """The environment's own credentials: variables, shared files, single sign-on; never the metadata service."""
+
+    def load_credentials(self) -> SdkCredentials | None:
+        """Return what the first of them has."""
+        from botocore.credentials import create_credential_resolver  # noqa: PLC0415 - the SDK is loaded lazily
+        from botocore.session import Session  # noqa: PLC0415 - as above
+
+        resolver = cast("Any", create_credential_resolver(Session()))
+        for provider in ("iam-role", "container-role"):
+            resolver.remove(provider)
+        return cast("SdkCredentials | None", resolver.load_credentials())
+
+
+def _check(binding: Binding, settings: Settings) -> None:
+    """Raise ConfigError for what could only fail later, and less clearly."""
+    try:
+        import_module("botocore.session")
+    except ModuleNotFoundError as error:
+        raise ConfigError(MISSING) from error
+    target, secrets = binding.target, binding.credentials
+    if not binding.container:
+        raise ConfigError(f"{target}: an S3 target needs the name of its bucket")
+    if not binding.hosts:
+        raise ConfigError(f"{target}: an S3 target needs the hosts that it may talk to")
+    if binding.endpoint is None and binding.region is None:
+        raise ConfigError(f"{target}: an S3 target needs an endpoint or a region")
+    if binding.endpoint is not None and urlsplit(binding.endpoint).scheme not in PORTS:
+        raise ConfigError(f"{target}: the endpoint `{binding.endpoint}` does not begin with https:// or http://")
+    if settings.anonymous or settings.ambient:
+        return
+    if secrets.get("profile") is None and (secrets.get("access_key") is None or secrets.get("secret_key") is None):
+        message = "give `access_key` and `secret_key`, or `profile`; the environment is used with `ambient: true` only"
+        raise ConfigError(f"{target}: no credentials: {message}")
+
+
+def _isolated() -> Session:
+    """Return a session that reads neither the environment nor the user's files."""
+    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES  # noqa: PLC0415 - the SDK is loaded lazily
+    from botocore.session import Session  # noqa: PLC0415 - as above
+
+    variables = cast("Mapping[str, tuple[object, ...]]", BOTOCORE_DEFAUT_SESSION_VARIABLES)
+    constants: dict[str, Any] = {name: (None, None, *given[2:]) for name, given in variables.items()}
+    for name in ("config_file", "credentials_file"):
+        constants[name] = (None, None, os.devnull, None)
+    session = Session(session_vars=constants)
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@cache
+def _loader() -> object:
+    """Return the SDK's data of S3, read once: most of the time that a client takes to be made."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - the SDK is loaded lazily
+
+    return create_loader()
+
+
+def _profile(name: str, target: str) -> dict[str, str]:
+    """Return the keys that a profile of the user's shared files holds."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - the SDK is loaded lazily
+    from botocore.session import Session  # noqa: PLC0415 - as above
+
+    try:
+        profiles = cast("Mapping[str, Mapping[str, str]]", Session().full_config.get("profiles", {}))
+    except BotoCoreError as error:
+        raise ConfigError(f"{target}: the shared AWS files cannot be read: {error}") from error
+    wanted = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    found = {key: value for key, value in profiles.get(name, {}).items() if key in wanted}
+    if wanted[0] not in found or wanted[1] not in found:
+        raise ConfigError(f"{target}: profile `{name}` of the shared AWS files holds no access key and secret key")
+    return found
+
+
+def _before_call(params: dict[str, Any], **_: object) -> None:
+    """Keep the SDK from following redirects, and from sending bodies slowly.
+
+    It would ask the service where the bucket is, and believe it; asked often enough, without end. And it would read a
+    body by 16 KiB, and wait for a `100 Continue` first: ours are sent in their own blocks.
+    """
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
+    stream = getattr(params.get("body"), "stream", None)
+    if stream is not None:
+        blocks = stream()
+        if blocks is not None:
+            params["body"] = blocks
+            # A body that passes once has no time for the SDK's own checksum; its ETag is compared instead.
+            params["context"].get("checksum", {}).pop("request_algorithm", None)
+
+
+def _before_bulk_delete(request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request
+    """Send the checksum that every service knows, instead of the one that the SDK has sent since 1.36."""
+    import base64  # noqa: PLC0415 - needed here only
+    import hashlib  # noqa: PLC0415 - as above
+
+    for name in [name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-check"))]:
+        del request.headers[name]
+    digest = hashlib.md5(request.data, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _link_local(host: str) -> bool:
+    if host.lower() in METADATA_SERVICES:
+        return True
+    try:
+        return ip_address(host).is_link_local
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

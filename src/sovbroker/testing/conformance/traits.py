@@ -1,0 +1,138 @@
+"""What stores may differ in without breaking a promise, and the samples that the suites store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from sovbroker.ports import NO_METADATA, Feature, Store
+
+__all__ = [
+    "MAY_HOLD",
+    "METADATA",
+    "MUST_HOLD",
+    "BrokenError",
+    "Traits",
+    "Trickle",
+    "holds",
+    "known",
+    "load",
+    "pattern",
+    "usable",
+]
+
+METADATA: Final[dict[str, str]] = {"sov": "AbC0-_.~", "n2": 'a "quoted"; value, with = signs + more', "z": "1"}
+
+MUST_HOLD: Final = (
+    "plain",
+    "folder/plain.txt",
+    "folder/0123@abc",
+    "folder/0123@abc~",
+    "Upper/CASE",
+    "under_score-dash.dot",
+    "with space/and space",
+    "plus+and%percent",
+    "percent%20looking",
+    "é",
+    "e\u0301",
+    "日本/😀",
+    "dots...",
+    ".hidden",
+    "q?uery#fragment&amp;",
+    "quotes'\"<>",
+    "~!*()@$=;:,",
+    "x" * 200,
+)
+"""Keys that every store holds exactly."""
+
+MAY_HOLD: Final = (
+    "/leading",
+    "trailing/",
+    "double//slash",
+    "/",
+    "//",
+    ".",
+    "..",
+    "../escape",
+    "a/../../escape",
+    "a/./b",
+    "back\\slash",
+    "null\x00byte",
+    "tab\tand\nnewline",
+    "carriage\rreturn",
+    "bell\x07",
+    "del\x7f",
+    "next\x85line",
+    "nonchar\ufffe",
+    " space ",
+    "x" * 300,
+    "%2e%2e/x",
+    "%_",
+    "%+",
+    "a%+/b",
+    "%meta.json",
+    "%object-",
+)
+"""Keys that a store holds exactly or refuses with InvalidArgument."""
+
+
+class Traits:
+    """Set these in the subclass where a store differs.
+
+    `nested`: the store holds an object `a` and an object `a/b` at once. Where it is False, the second of them is
+    refused with an error, and the first stays as it is if it is the shorter one.
+
+    `replaces_parts`: a part of an upload may be sent again with other bytes. Where it is False, that is refused with an
+    error; the same bytes may be sent again at every store.
+    """
+
+    nested: ClassVar[bool] = True
+    replaces_parts: ClassVar[bool] = True
+
+
+class BrokenError(Exception):
+    """What a source in these tests raises: nobody's error but the caller's."""
+
+
+class Trickle:
+    """A source that gives its bytes in short reads, and then ends, or raises."""
+
+    def __init__(self, data: bytes, *, step: int = 7001, raises: bool = False) -> None:
+        self._data = memoryview(data)
+        self._step = step
+        self._raises = raises
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return fewer bytes than asked for."""
+        if not self._data and self._raises:
+            raise BrokenError("the source broke")
+        count = min(self._step, len(self._data) if size < 0 else size)
+        data, self._data = bytes(self._data[:count]), self._data[count:]
+        return data
+
+
+def pattern(size: int, *, seed: int = 1) -> bytes:
+    """Return `size` bytes that differ from place to place and from seed to seed."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - test data
+
+
+def load(store: Store, key: str) -> bytes:
+    """Return an object's body."""
+    with store.get(key) as reader:
+        return reader.read()
+
+
+def holds(store: Store, key: str) -> bool:
+    """Whether a listing names the key."""
+    return any(info.key == key for page in store.list(key) for info in page.objects)
+
+
+def known(store: Store) -> Mapping[str, str]:
+    """Return metadata that the store can hold: none where it holds none."""
+    return METADATA if usable(store, Feature.METADATA) else NO_METADATA
+
+
+def usable(store: Store, feature: Feature) -> bool:
+    """Whether the store declares a feature."""
+    return store.capabilities[feature].usable

@@ -1,0 +1,37 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sovbroker.testing import servers
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """One process of moto for this worker."""
+    with servers.moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory):
+    """One `rclone serve s3` for this worker."""
+    with servers.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture
+def free_port():
+    """A port of 127.0.0.1 on which nobody listens."""
+    return servers.free_port()
+
+
+@pytest.fixture
+def bucket():
+    """The name of a bucket that no other test uses."""
+    return f"bucket-{next(_numbers)}"
