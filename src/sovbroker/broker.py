@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from sovbroker.errors import AlreadyExists, ConfigError, Conflict, InvalidArgument, SovbrokerError
 from sovbroker.keyrings import Keyrings
@@ -18,6 +18,7 @@ from sovbroker.labels import Label
 from sovbroker.objects import ExitTicket, Folder, Info, Stored, info_of
 from sovbroker.placements import Leftover, Placement, PlacementIndex, Precondition
 from sovbroker.policy import Decision, Policy
+from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
 from sovbroker.router import Place, Stores
 from sovbroker.transfer.incoming import ObjectFile
@@ -109,13 +110,13 @@ class Writer(io.RawIOBase):
             write.abort(error)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         """Commit after a clean block, abort after an exception."""
-        if kind is None:
+        if exc_type is None:
             self.close()
         else:
-            self._undo(error)
+            self._undo(exc_val)
             super().close()
 
     def __del__(self) -> None:
@@ -440,7 +441,7 @@ class Broker:
         write = Write(self._flow, request)
         try:
             if isinstance(data, (bytes, bytearray, memoryview)):
-                return write.commit(data)
+                return write.commit(cast("Bytes", data))
             write.feed(data)
             return write.commit()
         except BaseException as error:

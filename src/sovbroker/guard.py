@@ -172,7 +172,7 @@ class Guarded:
             Record.check_sidecar(view)
             return
         head = self._check_record(metadata)
-        if len(view) != size or view[:HEAD] != head:
+        if len(view) != size or bytes(view[:HEAD]) != head:
             raise _refused(self.target, "the body is not the envelope that its record announces")
         try:
             plain_size(size)
@@ -207,7 +207,7 @@ class GuardedUpload:
         first = number == 1
         if self.head is None:
             raise _refused(self.target, "a sealed upload cannot be continued without its sealer")
-        if first and view[:HEAD] != self.head:
+        if first and bytes(view[:HEAD]) != self.head:
             raise _refused(self.target, "the first part does not begin with the head that its record announces")
         sealed = view[HEAD:] if first else view
         rest = len(sealed) % UNIT

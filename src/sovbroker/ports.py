@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 Bytes = bytes | bytearray | memoryview
+"""A body in memory."""
+
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from sovbroker.envelope import ClearRecord, Context, Record, Sealer, new_dek, seal_metadata
 from sovbroker.errors import InvalidArgument, Refused, SealError, SovbrokerError, Unavailable
@@ -204,21 +204,27 @@ class Write:
 
     def feed(self, data: Data) -> None:
         """Send data of any kind that `put` takes."""
-        match data:
-            case bytes() | bytearray() | memoryview():
-                self._outgoing.write(data)
-            case Path():
-                with data.open("rb") as file:
-                    self._outgoing.pull(file)
-            case io.TextIOBase():
-                raise InvalidArgument("the file is open as text; open it with mode `rb`")
-            case _ if hasattr(data, "read"):
-                self._outgoing.pull(data)  # type: ignore[arg-type]  # hasattr has just told
-            case str():
-                raise InvalidArgument("data is text; encode it, or give a Path to store a file")
-            case _:
-                for piece in data:
-                    self._outgoing.write(piece)
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            self._outgoing.write(cast("Bytes", data))
+        elif isinstance(data, Path):
+            with data.open("rb") as file:
+                self._outgoing.pull(file)
+        else:
+            self._stream(data)
+
+    def _stream(self, data: object) -> None:
+        """Send what a binary file or an iterable of bytes gives."""
+        if isinstance(data, (str, io.TextIOBase)):
+            raise InvalidArgument("data is text; encode it, open the file with mode `rb`, or give a Path")
+        if hasattr(data, "read"):
+            self._outgoing.pull(cast("BinaryIO", data))
+        elif isinstance(data, Iterable):
+            for piece in cast("Iterable[bytes]", data):
+                self._outgoing.write(piece)
+        else:
+            raise InvalidArgument(
+                f"data is bytes, a binary file, an iterable of bytes or a Path, not {type(data).__name__}"
+            )
 
     def commit(self, last: Bytes = b"") -> Stored:
         """Send `last` and what is left, commit the row, and remove what it replaced."""
@@ -291,10 +297,9 @@ def remove_leftovers(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: d
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Return a copy of user metadata. Raises InvalidArgument when it is not text or longer than 64 KiB together."""
-    given = dict[object, object](metadata or {})  # callers without a type checker give anything
     checked: dict[str, str] = {}
-    for name, value in given.items():
-        if not isinstance(name, str) or not isinstance(value, str) or not name:
+    for name, value in (metadata or {}).items():
+        if not name or any(not isinstance(text, str) for text in (name, value)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without a type checker
             raise InvalidArgument(f"metadata are texts by non-empty names; `{name!r}: {value!r}` is not")
         checked[name] = value
     try:

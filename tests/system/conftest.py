@@ -11,6 +11,8 @@ import pytest
 import sovbroker
 from sovbroker import router
 from sovbroker.errors import Unavailable
+from sovbroker.keys import Cost, Keyring, PassphraseService
+from sovbroker_adapters import memory
 
 PASSPHRASE = "a passphrase that the tests made up"
 
@@ -106,10 +108,8 @@ class Clouds:
         monkeypatch.setattr(router, "find_adapter", lambda name: self.build)
 
     def build(self, binding):
-        from sovbroker_adapters.memory import build
-
         if binding.target not in self.stores:
-            self.stores[binding.target] = build(dataclasses.replace(binding))
+            self.stores[binding.target] = memory.build(dataclasses.replace(binding))
 
         def before(operation, key):
             self.calls.append((binding.target, operation, key))
@@ -122,8 +122,6 @@ class Clouds:
         (self.folder / "policy.yaml").write_text(policy)
         (self.folder / "sovbroker.yaml").write_text(config)
         if not (self.folder / "keyring.json").exists():
-            from sovbroker.keys import Cost, Keyring, PassphraseService
-
             quick = PassphraseService(PASSPHRASE, cost=Cost(memory=8 << 10, passes=1, lanes=1))
             Keyring.create(self.folder / "keyring.json", quick, recovery=False)[0].close()
 
@@ -151,9 +149,10 @@ class Clouds:
     def unfinished(self):
         return [upload for store in self.stores.values() for upload in store.uploads()]
 
-    def fail_at(self, operation, number=1, *, error=Unavailable("no answer"), times=10**9):
+    def fail_at(self, operation, number=1, *, error=None, times=10**9):
         """Raise `error` at the n-th call of an operation and the `times - 1` calls after it."""
         seen = 0
+        error = error or Unavailable("no answer")
 
         def before(target, found, key):
             nonlocal seen

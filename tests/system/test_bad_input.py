@@ -141,7 +141,7 @@ def test_a_label_that_the_policy_lost_is_named(clouds):
     (clouds.folder / "policy.yaml").write_text(policy)
     again = clouds.open()
     assert again.read("internal/a") == b"x"
-    with pytest.raises(ConfigError, match="`internal`.*alias"):
+    with pytest.raises(ConfigError, match=r"`internal`.*alias"):
         again.put("internal/a", b"y")
 
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from sovbroker.envelope import Sealer
-
 from sovbroker.errors import (
     PermissionDenied,
     SealError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -293,6 +294,22 @@ def test_the_exit_ticket_opens_the_body_without_us(broker, clouds):
     opened = Cobblestone256Decryptor(bytes.fromhex(ticket.dek), bytes.fromhex(ticket.context))
     assert opened.update(body) + opened.finalize() == b"content" * 5000
     assert ticket.dek not in repr(ticket)
+
+
+def test_every_copy_carries_the_same_record(broker, clouds):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(60):
+            broker.put(f"confidential/{number}", b"x")
+    finally:
+        sys.setswitchinterval(interval)
+    for number in range(60):
+        heads = set()
+        for store in clouds.stores.values():
+            (page,) = store.list(f"confidential/{number}@")
+            heads.add(store.head(page.objects[0].key).metadata["sovbroker"])
+        assert heads == {broker._flow.index.current(f"confidential/{number}").record}
 
 
 def test_a_broker_survives_a_fork_and_threads(broker):

@@ -26,7 +26,7 @@ SECRETS = [
     "séropositif".encode(),
     b"confidential-file-8c1f",
     b"dossier",
-    "Dr Grandjean".encode(),
+    b"Dr Grandjean",
     b"application/fhir+json",
 ]
 HIDDEN = [*SECRETS, b"restricted", b"oncologie", b"lefebvre", b"duvallon", b".json"]
@@ -157,10 +157,12 @@ def test_an_object_lies_only_where_it_was_decided(recorded, providers):
 @pytest.fixture
 def disturbed(clouds, providers, monkeypatch):
     server = providers["outscale/eu-west-2"]
-    with ChaosProxy(urlsplit(server.url).netloc) as proxy:
-        with configure(clouds, {"outscale/eu-west-2": proxy.url}, monkeypatch) as broker:
-            monkeypatch.setattr("sovbroker.transfer.outgoing.FIRST_PAUSE", 0.001)
-            yield broker, proxy
+    with (
+        ChaosProxy(urlsplit(server.url).netloc) as proxy,
+        configure(clouds, {"outscale/eu-west-2": proxy.url}, monkeypatch) as broker,
+    ):
+        monkeypatch.setattr("sovbroker.transfer.outgoing.FIRST_PAUSE", 0.001)
+        yield broker, proxy
 
 
 PUT_FAULTS = {

@@ -6,7 +6,7 @@ hosts that a request may go to; with virtual addressing, the bucket's own host b
 ================== ==================================== ==============================================================
 `addressing`       `path` (default), `virtual`          where the bucket stands in the URL
 `signature`        `s3v4` (default), `s3`               the signature's version; `s3` is the old one of some appliances
-`checksums`        `when-required`, `when-supported`    the SDK's own checksums, which many services refuse
+`checksums`        `when-required`, `when-supported`    CRC32 beside single puts, and on answers: many refuse it
 `etags`            `md5` (default), `opaque`            whether an ETag of 32 hex digits is the body's MD5
 `keys`             `any` (default), `files`             `files`: names must do as file names, `/` is the only delimiter
 `anonymous`        bool                                 send no signature

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator
+from io import UnsupportedOperation
 from typing import TYPE_CHECKING, Final, Self
 
 from sovbroker.errors import StoreError, Unavailable
@@ -14,7 +17,7 @@ from sovbroker_adapters.bodies import BLOCK, blocks
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
-__all__ = ["MD5", "Outgoing", "S3Reader"]
+__all__ = ["MD5", "Outgoing", "S3Reader", "crc32"]
 
 MD5: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -22,31 +25,22 @@ MD5: Final = re.compile(r"[0-9a-f]{32}")
 class Outgoing:
     """One sending of a body. `digest` is the MD5 of what was sent; `error` is what the body's source raised.
 
-    The SDK takes it for a file; `stream` tells it to send blocks as they are instead, without a copy. `checked` leaves
-    it a file, which the SDK can read twice for a checksum of its own; a source can be read once only.
+    The SDK takes it for a file; before it reads, `stream` takes its place: blocks as they are, without a copy.
     """
 
-    def __init__(self, body: Bytes | Source, *, size: int, digested: bool, checked: bool) -> None:
+    def __init__(self, body: Bytes | Source, *, size: int, digested: bool) -> None:
         self.error: BaseException | None = None
-        self._body = body
         self._size = size
         self._blocks = blocks(body, size=size)
         self._hash = hashlib.md5(usedforsecurity=False) if digested else None
-        self._hashed = 0
-        self._view = memoryview(body).cast("B") if isinstance(body, (bytes, bytearray, memoryview)) else None
-        self._checked = checked and self._view is not None
-        self._position = 0
 
     @property
     def digest(self) -> str | None:
         """The MD5 in hexadecimal, or None when it was not asked for."""
         return None if self._hash is None else self._hash.hexdigest()
 
-    def stream(self) -> Iterator[memoryview] | None:
-        """Return the blocks to send, or None when the SDK has to read the body as a file."""
-        return None if self._checked else self._stream()
-
-    def _stream(self) -> Iterator[memoryview]:
+    def stream(self) -> Iterator[memoryview]:
+        """Yield the blocks to send; once."""
         try:
             for block in self._blocks:
                 yield block
@@ -64,24 +58,13 @@ class Outgoing:
         return self._size
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read as a file does: for a checksum of the SDK."""
-        view = self._view if self._view is not None else memoryview(b"")
-        end = len(view) if size < 0 else min(len(view), self._position + size)
-        data = view[self._position : end]
-        if self._hash is not None and end > self._hashed:
-            self._hash.update(view[self._hashed : end])
-            self._hashed = end
-        self._position = end
-        return bytes(data)
+        """Be there, so that the SDK takes this for a body. Raises UnsupportedOperation."""
+        raise UnsupportedOperation(f"{size} bytes cannot be read: this body is streamed")
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move the position as a file does."""
-        self._position = offset + (0, self._position, self._size)[whence]
-        return self._position
 
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
+def crc32(body: Bytes) -> str:
+    """Return the checksum of a body as S3 spells it."""
+    return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
 
 
 class S3Reader:

@@ -298,16 +298,16 @@ def _before_call(params: dict[str, Any], **_: object) -> None:
     """Keep the SDK from following redirects, and from sending bodies slowly.
 
     It would ask the service where the bucket is, and believe it; asked often enough, without end. And it would read a
-    body by 16 KiB, and wait for a `100 Continue` first: ours are sent in their own blocks.
+    body by 16 KiB, and wait for a `100 Continue` first: ours are sent in their own blocks. They pass once, so there is
+    no time for its own checksum, nor are parts declared to have one: their ETags are compared instead.
     """
     params["context"].setdefault("s3_redirect", {})["redirected"] = True
+    params["headers"].pop("x-amz-checksum-algorithm", None)
     stream = getattr(params.get("body"), "stream", None)
     if stream is not None:
-        blocks = stream()
-        if blocks is not None:
-            params["body"] = blocks
-            # A body that passes once has no time for the SDK's own checksum; its ETag is compared instead.
-            params["context"].get("checksum", {}).pop("request_algorithm", None)
+        params["body"] = stream()
+        params["headers"].pop("x-amz-sdk-checksum-algorithm", None)
+        params["context"].get("checksum", {}).pop("request_algorithm", None)
 
 
 def _before_bulk_delete(request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request

@@ -24,7 +24,7 @@ from sovbroker.ports import (
 )
 from sovbroker_adapters.bodies import blocks
 from sovbroker_adapters.checks import beyond, check_metadata, check_range, clip, need
-from sovbroker_adapters.s3.bodies import S3Reader
+from sovbroker_adapters.s3.bodies import S3Reader, crc32
 from sovbroker_adapters.s3.client import Answer, Connection
 from sovbroker_adapters.s3.listing import Listing
 from sovbroker_adapters.s3.names import check_name
@@ -100,18 +100,20 @@ class S3Store:
         self._check_metadata(metadata, key)
         if size > self.limits.put_max:
             raise InvalidArgument(f"{size} bytes are more than one request may hold here; send them in parts")
-        condition: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
         if if_absent:
             self._need(Feature.CONDITIONAL_PUT, key)
-            condition = {"IfNoneMatch": "*"}
+            extra["IfNoneMatch"] = "*"
         verification = self._verification
         sent = verification.outgoing(body, size=size)
+        if self._settings.checksums == "when-supported" and isinstance(body, IN_MEMORY):
+            extra["ChecksumCRC32"] = crc32(body)
 
         def params() -> Answer:
             nonlocal sent
             sent = verification.outgoing(body, size=size)
             named = {"Key": key, "ContentLength": size, "Metadata": dict(metadata)}
-            return named | {"Body": sent if size else b""} | condition
+            return named | {"Body": sent if size else b""} | extra
 
         if not size:
             # Nothing is sent of an empty body, so that nothing else would ask the source whether it is one.

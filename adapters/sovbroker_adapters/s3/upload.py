@@ -43,12 +43,7 @@ class Verification:
 
     def outgoing(self, body: Bytes | Source, *, size: int) -> Outgoing:
         """Return one sending of a body."""
-        return Outgoing(
-            body,
-            size=size,
-            digested=self.settings.etags == "md5",
-            checked=self.settings.checksums == "when-supported",
-        )
+        return Outgoing(body, size=size, digested=self.settings.etags == "md5")
 
     def head(self, key: str) -> ObjectInfo:
         """Ask for an object's info. Raises NotFound, of the object or of the bucket."""

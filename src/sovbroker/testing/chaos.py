@@ -308,11 +308,13 @@ def _answer_of(fault: Status) -> _Message:
 
 def _flipped(message: _Message, at: int) -> _Message:
     body = bytearray(message.body)
-    body[at] ^= 1
+    if at < len(body):
+        body[at] ^= 1
     return _Message(message.head, bytes(body))
 
 
 def _cut(request: _Message, keep: int) -> _Message:
+    keep = min(keep, len(request.body))
     lines = [
         f"Content-Length: {keep}".encode() if line.lower().startswith(b"content-length:") else line
         for line in request.head.split(b"\r\n")

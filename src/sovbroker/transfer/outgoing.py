@@ -339,9 +339,12 @@ class Outgoing:
         if self._digest is not None:
             self._digest.update(plain)
 
+        # Made before the threads part: every copy carries the same record.
+        entries = {d.target: self._entry(d, len(plain)) for d in self._destinations}
+
         def send(destination: Destination) -> None:
             body = sealed if destination.sealed and sealed is not None else plain
-            entry = self._entry(destination, len(plain))
+            entry = entries[destination.target]
             self._send_sidecar(destination, entry)
             attempt(
                 lambda: destination.store.put(destination.physical, body, size=len(body), metadata=entry.metadata),

@@ -20,6 +20,7 @@ from sovbroker.ports import Binding, Credentials, Feature, Support
 from sovbroker.testing.chaos import Status
 from sovbroker.testing.recorder import Recorder
 from sovbroker_adapters.s3 import build
+from sovbroker_adapters.s3.bodies import crc32
 
 GIVEN = Credentials({"access_key": "AKIAEXAMPLE", "secret_key": "not-a-secret"})
 
@@ -113,6 +114,25 @@ def test_what_a_put_carries(wire):
             assert never not in head
         assert b"not-a-secret" not in head
         assert b"test-secret" not in head
+
+
+def test_what_uploads_carry_with_checksums(wire):
+    opened, sent = wire
+    store = opened(checksums="when-supported")
+    store.put("key", memoryview(b"xx")[1:], size=1)
+    store.put("key", io.BytesIO(b"x"), size=1)
+    upload = store.multipart("key")
+    upload.commit([upload.part(1, b"x")])
+    bare, streamed, begun, part, joined, _ = heads(sent())
+    assert f"\r\nx-amz-checksum-crc32: {crc32(b'x').lower()}\r\n".encode() in bare
+    assert b"\r\ncontent-length: 1\r\n" in bare
+    # A part that has a checksum must be named with it when the parts are joined: receipts have no place for it.
+    for head in (streamed, begun, part, joined):
+        assert b"x-amz-checksum" not in head
+    for head in (bare, streamed, begun, part, joined):
+        assert b"expect:" not in head
+        assert b"sdk-checksum" not in head
+        assert b"aws-chunked" not in head
 
 
 def test_bulk_deletion_carries_the_checksum_that_every_service_knows(wire):
