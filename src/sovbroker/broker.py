@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from sovbroker.errors import AlreadyExists, ConfigError, Conflict, InvalidArgument, SovbrokerError
 from sovbroker.keyrings import Keyrings
 from sovbroker.labels import Label
-from sovbroker.objects import ExitTicket, Folder, Info, Stored, info_of
+from sovbroker.objects import ExitTicket, Folder, Info, ObjectFile, Stored, info_of
 from sovbroker.placements import Leftover, Placement, PlacementIndex, Precondition
 from sovbroker.policy import Decision, Policy
 from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
 from sovbroker.router import Place, Stores
-from sovbroker.transfer.incoming import ObjectFile
 from sovbroker.transfer.sweep import abandoned
 from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from sovbroker.placements import CopyRow, Placement
 from sovbroker.policy import Decision
 
-__all__ = ["Copy", "ExitTicket", "Folder", "Info", "Stored"]
+__all__ = ["Copy", "ExitTicket", "Folder", "Info", "ObjectFile", "Stored"]
+
+BUFFER: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,14 @@ class Info:
             "copies": [{"target": copy.target, "mode": copy.mode} for copy in self.copies],
             "current": self.current,
         }
+
+
+class ObjectFile(io.BufferedReader):
+    """What `Broker.get` returns: a binary file. `info` is what the broker knows of the object."""
+
+    def __init__(self, raw: io.RawIOBase, info: Info) -> None:
+        super().__init__(raw, BUFFER)
+        self.info = info
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 from sovbroker.envelope import Context, Opener, Record, Secret
 from sovbroker.errors import NotFound, UnknownFormat
 from sovbroker.guard import Permit
-from sovbroker.objects import ExitTicket, info_of
+from sovbroker.objects import ExitTicket, ObjectFile, info_of
 from sovbroker.placements import CopyRow, Placement
-from sovbroker.transfer.incoming import Incoming, ObjectFile, SourceCopy, Version, read_range
+from sovbroker.transfer.incoming import Incoming, SourceCopy, Version, read_range
 from sovbroker.writing import Flow
 
 __all__ = ["open_object", "open_range", "row_of", "ticket_of"]

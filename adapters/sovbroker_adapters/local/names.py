@@ -33,6 +33,8 @@ def folder_name(key: str) -> str:
 def _segment(raw: bytes) -> str:
     if not raw:
         return EMPTY
+    if raw in {b".", b".."}:
+        return "%2e" * len(raw)
     pieces = [""]
     for byte in raw:
         spelled = SPELLED[byte]

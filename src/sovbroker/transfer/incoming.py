@@ -20,7 +20,7 @@ from sovbroker.ports import Reader, Store
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Incoming", "ObjectFile", "SourceCopy", "Version", "read_range"]
+__all__ = ["Incoming", "SourceCopy", "Version", "read_range"]
 
 log = logging.getLogger("sovbroker")
 
@@ -276,14 +276,6 @@ class Incoming(io.RawIOBase):
         """Compare a clear copy, when all of it was read in order, with the digest of what was put."""
         if self._digest.hexdigest() != self._version.digest:
             raise Tampered
-
-
-class ObjectFile(io.BufferedReader):
-    """What `Broker.get` returns: a binary file. `info` is what the broker knows of the object."""
-
-    def __init__(self, raw: Incoming, info: object) -> None:
-        super().__init__(raw, 1 << 16)
-        self.info = info
 
 
 def _report(version: Version, copy: SourceCopy, error: Exception) -> None:

@@ -6,11 +6,13 @@ import io
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import urllib.parse
+import warnings
 from datetime import timedelta
 
 import pytest
@@ -20,6 +22,7 @@ from sovbroker.ports import Binding, Credentials, Feature, Support
 from sovbroker.testing.chaos import Status
 from sovbroker.testing.recorder import Recorder
 from sovbroker_adapters.s3 import build
+from sovbroker_adapters.s3 import client as client_module
 from sovbroker_adapters.s3.bodies import crc32
 
 GIVEN = Credentials({"access_key": "AKIAEXAMPLE", "secret_key": "not-a-secret"})
@@ -221,8 +224,10 @@ def test_which_hosts_are_a_targets_own(endpoint, addressing, hosts, fine):
         connection.check_host(f"{endpoint}/bucket/key")
 
 
-def test_the_clouds_own_endpoint_is_checked_too():
+def test_the_clouds_own_endpoint_is_checked_too(monkeypatch):
     """Without an endpoint the SDK chooses the host: it must be one of the target's."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     store = build(binding(endpoint=None, hosts=frozenset({"s3.eu-central-1.amazonaws.com"})))
     with pytest.raises(PermissionDenied, match=r"`s3\.eu-west-3\.amazonaws\.com:443`"):
         store.head("key")
@@ -436,6 +441,34 @@ def test_one_client_for_all_threads(wire):
     assert len({id(client) for client in clients}) == 1
     store.close()
     store.put("key", b"x", size=1)
+
+
+def test_a_child_makes_a_client_of_its_own(wire):
+    opened, _ = wire
+    store = opened()
+    mine = store._connection.client()
+    with warnings.catch_warnings():
+        # Newer versions of Python warn of what is tested here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if store._connection.client() is not mine else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert store._connection.client() is mine
+
+
+def test_a_child_of_a_busy_thread_does_not_wait_for_it(wire):
+    opened, _ = wire
+    store = opened()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with client_module._making:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                store._connection.client()
+                os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_the_sdk_is_loaded_by_the_first_build_only():
