@@ -21,6 +21,8 @@ from botocore.config import Config
 import sovbroker
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from sovbroker.broker import Broker
 
 Row = tuple[str, float, str, str]
@@ -88,7 +90,7 @@ with sovbroker.open(folder) as broker:
 @contextmanager
 def null_server() -> Generator[str]:
     """Run the server that keeps nothing; yield its URL."""
-    server = subprocess.Popen([sys.executable, "-m", "bench.null_s3"], stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+    server = subprocess.Popen([sys.executable, "-m", "bench.null_s3"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None  # noqa: S101 - it was asked for
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
@@ -135,44 +137,47 @@ def transfers() -> Iterator[Row]:
             aws_secret_access_key="benchbench",  # noqa: S106 - an emulator's
             config=config,
         )
-        store = broker._flow.stores._store("ovhcloud/gra")  # noqa: SLF001 - the same client, below the broker
-        for size, name in ((BIG, "64 MiB"), (SMALL, "4 KiB")):
-            data = os.urandom(size)
-            rounds = ROUNDS if size == BIG else 150
-            names = itertools.count()
-            bare, adapter, clear, sealed = interleaved(
-                lambda: client.put_object(Bucket="bench", Key=f"bare-{next(names)}", Body=data),
-                lambda: store.put(f"adapter-{next(names)}", data, size=len(data)),
-                lambda: broker.put(f"clear/{next(names)}", data),
-                lambda: broker.put(f"sealed/{next(names)}", data),
-                rounds=rounds,
-            )
-            goal = ">= 0.95" if size == BIG else ""
-            yield (f"sealed put of {name}: speed to boto3's put_object", bare / sealed, "x", goal)
-            yield (f"sealed put of {name}: speed to the bare adapter", adapter / sealed, "x", goal)
-            yield (f"unsealed put of {name}: speed to the bare adapter", adapter / clear, "x", "")
-            yield (f"sealed put of {name}", sealed * 1e3, "ms", "")
+        yield from puts(broker, client, os.urandom(BIG), name="64 MiB", goal=">= 0.95", rounds=15)
+        yield from puts(broker, client, os.urandom(SMALL), name="4 KiB", goal="", rounds=200)
+
+
+def puts(broker: Broker, client: S3Client, data: bytes, *, name: str, goal: str, rounds: int) -> Iterator[Row]:
+    """Compare one size."""
+    numbers = itertools.count()
+    store = broker._flow.stores._store("ovhcloud/gra")  # noqa: SLF001 - the same client, below the broker
+    bare, adapter, clear, sealed = interleaved(
+        lambda: client.put_object(Bucket="bench", Key=f"bare-{next(numbers)}", Body=data),
+        lambda: store.put(f"adapter-{next(numbers)}", data, size=len(data)),
+        lambda: broker.put(f"clear/{next(numbers)}", data),
+        lambda: broker.put(f"sealed/{next(numbers)}", data),
+        rounds=rounds,
+    )
+    yield (f"sealed put of {name}: speed to boto3's put_object", bare / sealed, "x", goal)
+    yield (f"sealed put of {name}: speed to the same adapter alone", adapter / sealed, "x", goal)
+    yield (f"unsealed put of {name}: speed to the same adapter alone", adapter / clear, "x", "")
+    yield (f"sealed put of {name}", sealed * 1e3, "ms", "")
 
 
 def memory() -> Iterator[Row]:
     """Tell how much a process grows by when it puts and gets 1 GiB through a real server."""
     from sovbroker.testing.servers import rclone_s3  # noqa: PLC0415 - starts a server
 
-    with tempfile.TemporaryDirectory() as objects, tempfile.TemporaryDirectory() as folder:
-        with rclone_s3(Path(objects)) as server:
-            server.create_bucket("bench")
-            broker_at(server.url, Path(folder)).close()
-            path = Path(folder) / "sovbroker.yaml"
-            text = path.read_text(encoding="utf-8")
-            text = text.replace("access_key: bench", f"access_key: {server.access_key}")
-            path.write_text(
-                text.replace("secret_key: benchbench", f"secret_key: {server.secret_key}"), encoding="utf-8"
+    with (
+        tempfile.TemporaryDirectory() as objects,
+        tempfile.TemporaryDirectory() as folder,
+        rclone_s3(Path(objects)) as server,
+    ):
+        server.create_bucket("bench")
+        broker_at(server.url, Path(folder)).close()
+        path = Path(folder) / "sovbroker.yaml"
+        text = path.read_text(encoding="utf-8")
+        text = text.replace("access_key: bench", f"access_key: {server.access_key}")
+        path.write_text(text.replace("secret_key: benchbench", f"secret_key: {server.secret_key}"), encoding="utf-8")
+        for what in ("put", "get"):
+            done = subprocess.run(  # noqa: S603 - ours
+                [sys.executable, "-c", MEMORY, folder, what, str(GIB)], capture_output=True, text=True, check=True
             )
-            for what in ("put", "get"):
-                done = subprocess.run(  # noqa: S603 - ours
-                    [sys.executable, "-c", MEMORY, folder, what, str(GIB)], capture_output=True, text=True, check=True
-                )
-                yield (f"memory of a 1 GiB sealed {what}", float(json.loads(done.stdout)), "MiB", "<= 64")
+            yield (f"memory of a 1 GiB sealed {what}", float(json.loads(done.stdout)), "MiB", "<= 64")
 
 
 def imports() -> Iterator[Row]:
@@ -188,8 +193,3 @@ def imports() -> Iterator[Row]:
 def rows() -> list[Row]:
     """Return every measurement."""
     return [*imports(), *transfers(), *memory()]
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row)

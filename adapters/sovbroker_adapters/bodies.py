@@ -1,14 +1,14 @@
-"""Bodies on their way into a store: cut into blocks, and exactly as long as was announced."""
+"""Bodies: on their way into a store, exactly as long as was announced, and out of one that has them in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Self
 
 from sovbroker.errors import InvalidArgument
-from sovbroker.ports import Bytes, Source
+from sovbroker.ports import Bytes, ObjectInfo, Source
 
-__all__ = ["BLOCK", "blocks"]
+__all__ = ["BLOCK", "BytesReader", "blocks"]
 
 BLOCK: Final = 1 << 20
 
@@ -45,3 +45,30 @@ def _read(source: Source, size: int) -> Iterator[memoryview]:
 
 def _longer(size: int) -> InvalidArgument:
     return InvalidArgument(f"the body is longer than the {size} bytes that were announced")
+
+
+class BytesReader:
+    """A `Reader` over `length` bytes from `offset` of a body that nobody changes any more; by default all of it."""
+
+    def __init__(self, info: ObjectInfo, body: Bytes, *, offset: int = 0, length: int | None = None) -> None:
+        self.info = info
+        view = memoryview(body)[offset:]
+        self._rest = view if length is None else view[:length]
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See `Reader.read`."""
+        count = len(self._rest) if size < 0 else size
+        data = bytes(self._rest[:count])
+        self._rest = self._rest[count:]
+        return data
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()

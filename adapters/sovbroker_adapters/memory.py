@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Final
 
 from sovbroker.errors import AlreadyExists, NotFound, NotSupported, StoreError
 from sovbroker.ports import (
@@ -28,7 +28,7 @@ from sovbroker.ports import (
     Support,
     UploadInfo,
 )
-from sovbroker_adapters.bodies import blocks
+from sovbroker_adapters.bodies import BytesReader, blocks
 from sovbroker_adapters.checks import check_key, check_metadata, check_number, check_parts, check_range, clip
 from sovbroker_adapters.listing import pages
 
@@ -40,32 +40,6 @@ CAPABILITIES: Final = MappingProxyType(dict.fromkeys(Feature, Support.NATIVE) | 
 def build(binding: Binding, /) -> MemoryStore:
     """Open an empty store; every call makes a new one."""
     return MemoryStore(binding.target)
-
-
-@dataclass(slots=True)
-class MemoryReader:
-    """A `Reader` over a body that nobody changes any more."""
-
-    info: ObjectInfo
-    _rest: memoryview
-
-    def read(self, size: int = -1, /) -> bytes:
-        """See `Reader.read`."""
-        count = len(self._rest) if size < 0 else size
-        data = bytes(self._rest[:count])
-        self._rest = self._rest[count:]
-        return data
-
-    def close(self) -> None:
-        """See `Reader.close`."""
-
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Close."""
-        self.close()
 
 
 @dataclass(slots=True)
@@ -129,12 +103,12 @@ class MemoryStore:
         """See `Store.head`."""
         return self._shelf.find(key)[0]
 
-    def get(self, key: str, *, range: tuple[int, int] | None = None) -> MemoryReader:  # noqa: A002 - the port's word
+    def get(self, key: str, *, range: tuple[int, int] | None = None) -> BytesReader:  # noqa: A002 - the port's word
         """See `Store.get`."""
         check_range(range)
         info, body = self._shelf.find(key)
         offset, length = clip(range, size=info.size)
-        return MemoryReader(info, memoryview(body)[offset : offset + length])
+        return BytesReader(info, body, offset=offset, length=length)
 
     def put(
         self,

@@ -44,7 +44,8 @@ _making = threading.Lock()
 
 def _forget_lock() -> None:
     """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    pass
+    global _making  # noqa: PLW0603 - a lock can only be replaced
+    _making = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_lock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,8 +17,7 @@ from sovbroker.errors import InvalidArgument, Tampered
 
 if TYPE_CHECKING:
     from sovbroker.broker import Broker
-    from sovbroker.objects import Info
-    from sovbroker.transfer.incoming import ObjectFile
+    from sovbroker.objects import ObjectFile
 
 __all__ = ["app"]
 
@@ -58,7 +57,7 @@ def get(
             send_range(session, broker, sink, key=key, version=version, text=byte_range)
             return
         with broker.get(key, version=version) as file:
-            size = cast("Info", file.info).size
+            size = file.info.size
             with session.screen.transfer(key, size) as progress:
                 pump(file, sink, size=size, progress=progress)
 

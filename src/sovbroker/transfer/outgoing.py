@@ -148,23 +148,19 @@ class Outgoing:
     def write(self, data: Bytes) -> int:
         """Take bytes; all of them, always. What is not sent yet is copied, so the caller may reuse its buffer."""
         view = memoryview(data).cast("B")
-        self._take(view, stable=False)
-        return len(view)
-
-    def _take(self, view: memoryview, *, stable: bool) -> None:
-        """Take bytes. `stable`: they do not change before this version is finished, so parts need not be copied."""
         taken = 0
         while taken < len(view):
             left = len(view) - taken
             length = self._part_size()
             if not self._filled and left >= length and (self._number or left > SMALL):
-                self._dispatch(view[taken : taken + length], final=False, stable=stable)
+                self._dispatch(view[taken : taken + length], final=False, stable=False)
             else:
                 room = self._room()
                 length = min(left, len(room))
                 room[:length] = view[taken : taken + length]
                 self._filled += length
             taken += length
+        return len(view)
 
     def pull(self, source: Readable) -> None:
         """Take everything that a binary file gives. An error of the source is raised as it is."""
@@ -184,8 +180,7 @@ class Outgoing:
         """Take `last`, send what is left, wait for every acknowledgement and join the parts."""
         body = memoryview(last).cast("B")
         if self._number or self._filled or len(body) > SMALL:
-            self._take(body, stable=True)
-            body = memoryview(self._buffer)[: self._filled]
+            body = self._all_but_last(body)
         if self._number:
             self._finish_parts(body)
         else:
@@ -196,6 +191,17 @@ class Outgoing:
             digest="" if self._digest is None else self._digest.hexdigest(),
             sidecars=frozenset(self._sidecars),
         )
+
+    def _all_but_last(self, view: memoryview) -> memoryview:
+        """Send the parts of `view` but the last, as they are; return the last, which must be sealed as final."""
+        if self._filled:
+            self.write(view)
+            return memoryview(self._buffer)[: self._filled]
+        start = 0
+        while len(view) - start > (length := self._part_size()):
+            self._dispatch(view[start : start + length], final=False, stable=True)
+            start += length
+        return view[start:]
 
     def upload_of(self, target: str) -> str:
         """Return the id of the multipart upload to `target`, "" when none was started."""

@@ -76,7 +76,7 @@ def test_a_marker_beside_the_body_is_found(name, metadata):
 
 
 def test_what_is_looked_at_is_described():
-    body = random.Random(1).randbytes(3 << 20)  # noqa: S311 - bytes to look at, not a key
+    body = random.Random(1).randbytes(3 << 20)
     held = Scanner([MARKER]).look("aws", "name", {}, io.BytesIO(body))
     assert (held.size, held.head, held.squeezed, held.found) == (len(body), body[:4096], False, ())
     assert Scanner([MARKER]).look("aws", "name", {}, io.BytesIO(b"text " * 99)).squeezed

@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
@@ -217,6 +218,24 @@ def test_encryption_never_makes_a_place_fit_for_computing(policy):
     assert set(where(decision)) | set(where_else(decision)) == {"alpha/fr", "beta/fr", "gamma/de"}
     assert decision.rejected["other/us"][0].startswith("`internal`: not in european: located in US")
     assert (decision.copies, str(decision.mode)) == (1, "clear")
+
+
+def test_computing_is_denied_where_storing_is(load):
+    text = POLICY.replace("compute: [european]", "compute: [anywhere]").replace(
+        "personal: {deny: [hyper]", "personal: {where: {located: [EEA]}, deny: [hyper]"
+    )
+    decision = load(text).decide("hr/x", operation="compute")
+    assert {name: len(reasons) for name, reasons in decision.rejected.items()} == {"hyper/fr": 1, "other/us": 1}
+
+
+def test_a_waiver_cannot_relax_what_is_firm_even_when_loading_would_let_it(load, world):
+    policy = load(POLICY.replace("deny: [hyper], ", ""))
+    (confidential,) = policy.book.requirements["confidential"]
+    firm = {**policy.book.requirements, "confidential": (replace(confidential, waivable=False),)}
+    book = replace(policy.book, requirements=firm)
+    strict = policies.Policy(book, policy.world, clock=lambda: world.now)
+    assert where_else(policy.decide("hr/legacy/x"))["hyper/fr"] == "sealed"
+    assert where_else(strict.decide("hr/legacy/x"))["hyper/fr"] == "sealed, names hidden, keys in european"
 
 
 def test_where_nothing_says_so_nothing_may_be_computed_on(load):

@@ -21,6 +21,8 @@ from sovbroker.policy.glob import Glob
         ("**/a*b*c", ["aXbYc", "z/abc", "abcbc"], ["abca", "ab/c"]),
         ("a.c", ["a.c"], ["abc"]),
         ("**/n", ["n", "a/n"], ["an", "n/a"]),
+        ("**/b/**/d/**/c", ["b/d/b/c", "b/d/c"], ["d/b/c", "b/c/d"]),
+        ("*a*b*c/x", ["abac/x", "aabbc/x"], ["acb/x"]),
         ("a/**/b/**/c", ["a/b/c", "a/x/b/y/c", "a/b/b/c/c"], ["a/c/b", "a/b"]),
         ("r\u00e9sum\u00e9/**", ["re\u0301sume\u0301/a", "r\u00e9sum\u00e9/a"], ["resume/a"]),
     ],

@@ -125,7 +125,8 @@ class Machine(RuleBasedStateMachine):
             assert [info.key for info in found] == sorted(expected)
 
     def teardown(self) -> None:
-        """Leave nothing."""
+        """See that all is as the dictionary says, and leave nothing."""
+        assert {key: load(self.store, key) for key in self.model} == self.model
         assert self.store.delete_many([*self.model]) == {}
 
 
