@@ -40,7 +40,8 @@ SAMPLE: Final = 4096
 SAMPLE_LEAST: Final = 64
 SAMPLE_SURE: Final = 1024
 VALUES: Final = 256
-ENCRYPTED_NAME: Final = re.compile(r"[0-9a-v/]+@[0-9a-v]+~?")
+ENCRYPTED_NAME: Final = re.compile(r"(?:[0-9a-v]{28,}/)*[0-9a-v]{28,}@[0-9a-v]+~?")
+"""What `names` makes of a key: each segment has 17 bytes at least, in base32hex; then the version."""
 
 
 class Permit(Enum):

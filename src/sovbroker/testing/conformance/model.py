@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, NotSupported
 from sovbroker.ports import Feature, Store
@@ -47,6 +47,11 @@ class Machine(RuleBasedStateMachine):
     def key(self, index: int) -> str:
         """Return one of the keys of this run."""
         return self.home + self.names[index]
+
+    @initialize(index=KEYS, body=BODIES)
+    def begin(self, index: int, body: bytes) -> None:
+        """Begin with an object: most calls are about what is there."""
+        self.put(index, body)
 
     @rule(index=KEYS, body=BODIES)
     def put(self, index: int, body: bytes) -> None:
