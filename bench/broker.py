@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import statistics
 import subprocess
@@ -59,11 +58,9 @@ targets:
 """
 
 MEMORY: Final = """
-import json, sys
+import sys
 import sovbroker
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+from bench.peak import Peak
 folder, what, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 def source():
     block = bytes(1 << 20)
@@ -72,10 +69,7 @@ def source():
 with sovbroker.open(folder) as broker:
     broker.put("sealed/small", b"x" * 100_000)
     broker.read("sealed/small")
-    # The peak so far is Argon2's; let the kernel forget it.
-    with open("/proc/self/clear_refs", "w") as refs:
-        refs.write("5")
-    before = peak()
+    peak = Peak()
     if what == "put":
         broker.put("sealed/big", source())
     else:
@@ -83,7 +77,7 @@ with sovbroker.open(folder) as broker:
         with broker.get("sealed/big") as file:
             while file.readinto(buffer):
                 pass
-    print(json.dumps(peak() - before))
+    print(peak.grown())
 """
 
 
@@ -158,26 +152,29 @@ def puts(broker: Broker, client: S3Client, data: bytes, *, name: str, goal: str,
     yield (f"sealed put of {name}", sealed * 1e3, "ms", "")
 
 
-def memory() -> Iterator[Row]:
-    """Tell how much a process grows by when it puts and gets 1 GiB through a real server."""
+def stored() -> Iterator[Row]:
+    """Put and get 1 GiB through a server that keeps it: how much the process grows, and what a range costs."""
+    from sovbroker.testing.chaos import ChaosProxy  # noqa: PLC0415 - counts requests
     from sovbroker.testing.servers import rclone_s3  # noqa: PLC0415 - starts a server
 
     with (
         tempfile.TemporaryDirectory() as objects,
         tempfile.TemporaryDirectory() as folder,
-        rclone_s3(Path(objects)) as server,
+        rclone_s3(Path(objects), access_key="bench", secret_key="benchbench") as server,  # noqa: S106 - an emulator's
     ):
         server.create_bucket("bench")
         broker_at(server.url, Path(folder)).close()
-        path = Path(folder) / "sovbroker.yaml"
-        text = path.read_text(encoding="utf-8")
-        text = text.replace("access_key: bench", f"access_key: {server.access_key}")
-        path.write_text(text.replace("secret_key: benchbench", f"secret_key: {server.secret_key}"), encoding="utf-8")
         for what in ("put", "get"):
             done = subprocess.run(  # noqa: S603 - ours
                 [sys.executable, "-c", MEMORY, folder, what, str(GIB)], capture_output=True, text=True, check=True
             )
-            yield (f"memory of a 1 GiB sealed {what}", float(json.loads(done.stdout)), "MiB", "<= 64")
+            yield (f"memory of a 1 GiB sealed {what}", float(done.stdout), "MiB", "<= 64")
+        with ChaosProxy(server.host) as proxy:
+            path = Path(folder) / "sovbroker.yaml"
+            path.write_text(CONFIG.format(url=proxy.url), encoding="utf-8")
+            with sovbroker.open(folder) as broker:
+                broker.read("sealed/big", range=(GIB // 2, GIB // 2 + 99))
+            yield ("100 bytes from the middle of 1 GiB, sealed", len(proxy.seen), "requests", "<= 1")
 
 
 def imports() -> Iterator[Row]:
@@ -192,4 +189,4 @@ def imports() -> Iterator[Row]:
 
 def rows() -> list[Row]:
     """Return every measurement."""
-    return [*imports(), *transfers(), *memory()]
+    return [*imports(), *transfers(), *stored()]

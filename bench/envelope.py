@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import resource
 import statistics
 import sys
 import threading
@@ -18,6 +17,7 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from bench.peak import Peak
 from sovbroker.envelope import (
     CHUNK,
     HEAD,
@@ -203,10 +203,10 @@ def memory() -> float:
         SealingReader(Endless(1 << 30), sealer),
         lambda head: Opener(dek, CONTEXT, head),
     )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = Peak()
     while reader.read(MIB):
         pass
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak.grown()
 
 
 def rows() -> list[Row]:

@@ -242,10 +242,8 @@ def _load_policy(file: Path | None, config: Config | None, clock: Callable[[], d
     keys = () if config is None else [holder_of(key) for key in config.keys]
     if source is None:
         text = policies.DEFAULT
-        return policies.loads(
-            text, file=BUILT_IN, targets=targets, keys=keys, catalogue_digest=catalogue.digest, clock=clock
-        )
-    return policies.load(source, targets=targets, keys=keys, catalogue_digest=catalogue.digest, clock=clock)
+        return policies.loads(text, file=BUILT_IN, targets=targets, keys=keys, clock=clock)
+    return policies.load(source, targets=targets, keys=keys, clock=clock)
 
 
 def _check_target(target: TargetConfig, *, catalogue: Catalogue) -> Finding:

@@ -52,7 +52,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
                 f"the keyring `{key.path}` of `keys: {key.name}` does not exist; create it, once, with "
                 "`sovbroker keys init`"
             )
-    policy = policy_of(config, places, services, catalogue=catalogue, clock=now)
+    policy = policy_of(config, places, services, clock=now)
     config.state.parent.mkdir(parents=True, exist_ok=True)
     return Broker(
         policy=policy,
@@ -68,15 +68,15 @@ def policy_of(
     places: Mapping[str, Place],
     services: Mapping[str, Service],
     *,
-    catalogue: Catalogue,
     clock: Callable[[], datetime],
 ) -> Policy:
     """Load the policy of a configuration, or the built-in one, for its targets and key services."""
     targets = [place.target for place in places.values()]
     keys = [service.holder for service in services.values()]
+    # No digest is passed: it is computed over the very facts that are used, those that the operator attests included.
     if config.policy is None:
-        return loads(DEFAULT, targets=targets, keys=keys, catalogue_digest=catalogue.digest, clock=clock)
-    return load(config.policy, targets=targets, keys=keys, catalogue_digest=catalogue.digest, clock=clock)
+        return loads(DEFAULT, targets=targets, keys=keys, clock=clock)
+    return load(config.policy, targets=targets, keys=keys, clock=clock)
 
 
 def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
