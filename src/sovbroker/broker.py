@@ -20,7 +20,7 @@ from sovbroker.placements import Leftover, Placement, PlacementIndex, Preconditi
 from sovbroker.policy import Decision, Policy
 from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
-from sovbroker.router import Place, Stores
+from sovbroker.router import Place, Stores, Targets
 from sovbroker.transfer.sweep import abandoned
 from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of
 
@@ -175,8 +175,13 @@ class Broker:
         return self._flow.stores.places
 
     @property
-    def keyrings(self) -> Keyrings:
-        """The configured key services."""
+    def targets(self) -> Targets:
+        """The configured targets, to be looked at: `broker.targets.list()`."""
+        return Targets(self._flow.stores.places)
+
+    @property
+    def keys(self) -> Keyrings:
+        """The configured key services: `broker.keys.status()`."""
         return self._flow.keyrings
 
     def _executor(self) -> Executor:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sovbroker.catalogue.facts import KeyHolder
 from sovbroker.errors import KeyUnavailable
-from sovbroker.keys import DomainKey, Keyring
+from sovbroker.keys import DomainKey, Keyring, KeyringStatus
 
 __all__ = ["Keyrings", "Service"]
 
@@ -54,6 +54,13 @@ class Keyrings:
                     )
                 self._open[name] = service.open()
             return self._open[name]
+
+    def status(self) -> Mapping[str, KeyringStatus]:
+        """Return what is in each keyring, by the name of its service: domains, epochs and recipients, and no key.
+
+        Opens the keyrings. Raises KeyUnavailable, and ConfigError where a passphrase is missing.
+        """
+        return {name: self.keyring(name).status() for name in self.services}
 
     def close(self) -> None:
         """Forget the keys."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Final
@@ -16,7 +16,7 @@ from sovbroker.guard import Guarded, Permit
 from sovbroker.policy import Choice
 from sovbroker.ports import Binding, Credentials, Store
 
-__all__ = ["ADAPTERS", "Place", "Stores", "permit_of"]
+__all__ = ["ADAPTERS", "Place", "Stores", "Targets", "permit_of"]
 
 ADAPTERS: Final = "sovbroker.adapters"
 """The entry-point group in which adapters are found, the shipped ones and a stranger's alike."""
@@ -33,6 +33,17 @@ class Place:
     adapter: str
     binding: Binding
     credentials: Callable[[], Credentials] = Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The configured targets, as `Broker.targets` shows them."""
+
+    places: Mapping[str, Place]
+
+    def list(self) -> Sequence[Place]:
+        """Return every configured target: its facts, its adapter, and how it is reached. No request is made."""
+        return tuple(self.places.values())
 
 
 def permit_of(choice: Choice) -> Permit:

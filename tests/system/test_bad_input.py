@@ -81,7 +81,7 @@ def test_metadata_that_do_not_fit_a_store_travel_in_a_sidecar(broker, clouds):
     assert clouds.held() == {}
 
 
-def test_a_wrong_passphrase_says_so_and_writes_nothing(clouds, monkeypatch):
+def test_a_wrong_passphrase_says_so_and_writes_nothing(clouds, monkeypatch, caplog):
     broker = clouds.open()
     broker.put("internal/a", b"old")
     monkeypatch.setenv("SOVBROKER_PASSPHRASE", "wrong")
@@ -89,6 +89,7 @@ def test_a_wrong_passphrase_says_so_and_writes_nothing(clouds, monkeypatch):
     for call in (lambda: again.read("internal/a"), lambda: again.put("internal/b", b"x")):
         with pytest.raises(KeyUnavailable, match="passphrase"):
             call()
+    assert caplog.text == ""
     assert len(clouds.held()) == 1
     monkeypatch.delenv("SOVBROKER_PASSPHRASE")
     with pytest.raises(ConfigError, match="SOVBROKER_PASSPHRASE"):

@@ -188,6 +188,28 @@ def test_conditions_hold(broker):
     assert not broker.exists("internal/a")
 
 
+def test_one_of_sixteen_writers_wins(broker, clouds):
+    def attempt(number):
+        try:
+            return broker.put("confidential/a", bytes([number]) * 1000, if_absent=True).version
+        except AlreadyExists:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        winners = [version for version in pool.map(attempt, range(16)) if version]
+    assert winners == [broker.stat("confidential/a").version]
+    assert broker.leftovers() == []
+    assert len(clouds.held()) == 2
+
+
+def test_targets_and_keys_can_be_looked_at(broker):
+    assert [place.target.id for place in broker.targets.list()] == ["ovhcloud/gra", "outscale/eu-west-2"]
+    assert all(place.target.emulated for place in broker.targets.list())
+    broker.put("internal/a", b"x")
+    (status,) = broker.keys.status().values()
+    assert [domain.name for domain in status.domains] == ["main"]
+
+
 def test_a_late_writer_meets_the_condition_at_its_commit(broker, clouds):
     writer = broker.writer("internal/a", if_absent=True)
     writer.write(b"late")

@@ -168,7 +168,8 @@ def test_what_is_wrong_is_found_where_it_is(text, code, line, column):
 
 
 def test_what_is_too_deep_or_too_large_is_refused():
-    assert (only("a: " + "[" * 5000).column, only("a: " + "[" * 5000).code) == (35, "SYNTAX")
+    assert (only("a: " + "[" * 500).column, only("a: " + "[" * 500).code) == (35, "SYNTAX")
+    assert only("a: " + "[" * 5000).code == "SYNTAX"  # some versions of libyaml find this themselves
     assert only("a" * (SIZE_MAX + 1)).message == f"the file has more than {SIZE_MAX} bytes"
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -23,6 +23,13 @@ UNBOUNDED: Final = 10_000
 UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 KIBI: Final = 1024
 UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def to_stderr(text: str) -> None:
+    """Write to stderr, behind what was written to stdout before: whoever reads both sees the order of events."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()  # a pipe that is gone is found out, and answered, at the end
+    sys.stderr.write(text)
 
 
 class Screen:
@@ -55,7 +62,7 @@ class Screen:
     def note(self, text: str) -> None:
         """Tell people, on stderr, what they should know beside the data."""
         if not self.as_json:
-            sys.stderr.write(visible(text) + "\n")
+            to_stderr(visible(text) + "\n")
 
     def key(self, text: str) -> None:
         """Print a key: as it is to a file or pipe, with nothing that could fool a terminal."""
@@ -64,14 +71,14 @@ class Screen:
     def warn(self, text: str) -> None:
         """Warn on stderr."""
         if self.as_json:
-            sys.stderr.write(encode({"warning": text}) + "\n")
+            to_stderr(encode({"warning": text}) + "\n")
         else:
             self._marked("warning", text, style="yellow")
 
     def fail(self, text: str, facts: dict[str, object]) -> None:
         """Tell on stderr why the command ends."""
         if self.as_json:
-            sys.stderr.write(encode(facts) + "\n")
+            to_stderr(encode(facts) + "\n")
         else:
             self._marked("error", text, style="bold red")
 
@@ -80,9 +87,10 @@ class Screen:
         shown = visible(text)
         prefix = "" if shown.startswith(("error[", "warning[")) else f"{mark}: "
         if prefix and sys.stderr.isatty():
+            to_stderr("")
             console(sys.stderr).print(prefix, end="", style=style, markup=False, highlight=False)
             prefix = ""
-        sys.stderr.write(f"{prefix}{shown}\n")
+        to_stderr(f"{prefix}{shown}\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table: folded to the width of a terminal, and to a file or pipe one line a row."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sovbroker.envelope import CHUNK, HEAD, TAG, Opener, Span, sealed_size, span
-from sovbroker.errors import InvalidArgument, SealError, StoreError, Tampered, Unavailable
+from sovbroker.errors import InvalidArgument, KeyUnavailable, SealError, StoreError, Tampered, Unavailable
 from sovbroker.ports import Reader, Store
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def read_range(version: Version, copies: Sequence[SourceCopy], *, first: int, la
     for copy in copies:
         try:
             return _range_of(version, copy, first, part)
+        except KeyUnavailable:
+            raise  # another copy has the same key
         except (StoreError, SealError) as error:
             _report(version, copy, error)
             failures.append(error)
@@ -204,6 +206,9 @@ class Incoming(io.RawIOBase):
                 if self._reader is None:
                     self._open(copy)
                 self._fill(copy)
+            except KeyUnavailable:
+                self._drop()
+                raise  # another copy has the same key
             except (StoreError, SealError) as error:
                 _report(self._version, copy, error)
                 self._failures.append(error)

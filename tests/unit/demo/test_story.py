@@ -63,7 +63,14 @@ def start(folder, *flags, **options):
     environment = os.environ | {"TMPDIR": str(folder), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, *flags, "-m", "sovbroker.demo"]
     return subprocess.Popen(
-        command, env=environment, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        command,
+        env=environment,
+        encoding="utf-8",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever starts the tests in the background has had SIGINT ignored for them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs in the child
+        **options,
     )
 
 
