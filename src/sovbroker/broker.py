@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import Final, Self, cast
 
 from sovbroker.errors import AlreadyExists, ConfigError, Conflict, InvalidArgument, SovbrokerError
 from sovbroker.keyrings import Keyrings
@@ -22,12 +20,10 @@ from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
 from sovbroker.router import Place, Stores, Targets
 from sovbroker.transfer.sweep import abandoned
+from sovbroker.writer import Writer
 from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
-__all__ = ["Broker", "Writer", "check_key"]
+__all__ = ["Broker", "check_key"]
 
 KEY_MAX: Final = 1024
 THREADS: Final = 8
@@ -57,71 +53,6 @@ def check_key(key: str) -> str:
             what = f"the segment `{segment}`" if segment else "an empty segment (`/` at an end, or `//`)"
             raise InvalidArgument(f"the key `{key}` holds {what}, which stores read in different ways; leave it out")
     return key
-
-
-class Writer(io.RawIOBase):
-    """What `Broker.writer` returns: a file object that commits when it is closed after everything went well.
-
-    Left by an exception, or dropped without `close`, it commits nothing. `stored` tells the outcome after `close`.
-    """
-
-    def __init__(self, write: Write) -> None:
-        super().__init__()
-        self._write: Write | None = write
-        self.stored: Stored | None = None
-
-    def writable(self) -> bool:
-        """Tell that it can be written."""
-        return True
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Take all of `data`; return its length in bytes."""
-        if self._write is None:
-            raise ValueError("I/O operation on closed file")
-        view = memoryview(data).cast("B")
-        try:
-            self._write.feed(view)
-        except BaseException as error:
-            self._undo(error)
-            raise
-        return len(view)
-
-    def close(self) -> None:
-        """Commit, once."""
-        write, self._write = self._write, None
-        if write is not None:
-            try:
-                self.stored = write.commit()
-            except BaseException as error:
-                super().close()
-                write.abort(error)
-                raise
-        super().close()
-
-    def abort(self) -> None:
-        """Give up: nothing is committed."""
-        self._undo(None)
-        super().close()
-
-    def _undo(self, error: BaseException | None) -> None:
-        write, self._write = self._write, None
-        if write is not None:
-            write.abort(error)
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        """Commit after a clean block, abort after an exception."""
-        if exc_type is None:
-            self.close()
-        else:
-            self._undo(exc_val)
-            super().close()
-
-    def __del__(self) -> None:
-        """Abort: what nobody closed was not meant to be committed."""
-        if getattr(self, "_write", None) is not None:
-            self.abort()
 
 
 class Broker:
