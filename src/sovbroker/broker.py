@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -21,13 +22,16 @@ from sovbroker.reading import open_object, open_range, row_of, ticket_of
 from sovbroker.router import Place, Stores, Targets
 from sovbroker.transfer.sweep import abandoned
 from sovbroker.writer import Writer
-from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of
+from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of, tidy
 
 __all__ = ["Broker", "check_key"]
 
+log = logging.getLogger("sovbroker")
+
 KEY_MAX: Final = 1024
 THREADS: Final = 8
-SWEEP_AFTER_WRITE: Final = 8
+SWEEP_BESIDE: Final = 8
+SWEEP_EVERY: Final = 30.0
 
 
 def check_key(key: str) -> str:
@@ -75,6 +79,7 @@ class Broker:
         self._flow = Flow(policy, index, stores, keyrings, self._executor, clock)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        self._next_sweep = 0.0
         self._pid = 0
 
     def __enter__(self) -> Self:
@@ -216,7 +221,8 @@ class Broker:
         doomed = self._flow.index.remove(
             check_key(key), condition=Precondition(if_version=if_version), now=self._flow.clock()
         )
-        remove_leftovers(self._flow, doomed)
+        tidy(self._flow, doomed)
+        self._sweep_sometimes()
 
     def delete_many(self, keys: Sequence[str]) -> Mapping[str, SovbrokerError]:
         """Remove objects; return the failures by key, empty when all went well."""
@@ -309,7 +315,10 @@ class Broker:
     # --- upkeep
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Return what should be gone from the providers and is not: copies being removed, and writes not finished."""
+        """Return what should be gone from the providers and is not: copies being removed, and writes not finished.
+
+        What could not be removed is tried again beside later writes, and by `sweep`.
+        """
         return self._flow.index.leftovers()
 
     def sweep(self) -> int:
@@ -325,6 +334,17 @@ class Broker:
         due = self._flow.index.leftovers(due=now, limit=limit)
         dead = [item for item in due if item.kind != "intent" or item.attempts or abandoned(item, now=now)]
         return remove_leftovers(self._flow, dead)
+
+    def _sweep_sometimes(self) -> None:
+        """Try again, beside a write and now and then, to remove what could not be removed before."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_EVERY
+        try:
+            self._sweep(limit=SWEEP_BESIDE)
+        except SovbrokerError:
+            log.warning("what is not needed any more is left for the next sweep", exc_info=True)
 
     # --- inner
 
@@ -376,12 +396,15 @@ class Broker:
         write = Write(self._flow, request)
         try:
             if isinstance(data, (bytes, bytearray, memoryview)):
-                return write.commit(cast("Bytes", data))
-            write.feed(data)
-            return write.commit()
+                stored = write.commit(cast("Bytes", data))
+            else:
+                write.feed(data)
+                stored = write.commit()
         except BaseException as error:
             write.abort(error)
             raise
+        self._sweep_sometimes()
+        return stored
 
     def _derive(self, source: str, destination: str, *, label: str | Label | None, operation: str) -> Stored:
         if source == destination:

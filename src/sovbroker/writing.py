@@ -258,11 +258,7 @@ class Write:
         doomed = self._flow.index.commit(
             placement, condition=self._request.condition, source=self._request.source, now=self._now
         )
-        try:
-            remove_leftovers(self._flow, doomed)
-        except SovbrokerError:
-            # The commit stands. What could not be removed is recorded as doomed, and tried again by the next sweep.
-            log.warning("what `%s` replaced is left for the next sweep", placement.key, exc_info=True)
+        tidy(self._flow, doomed)
         return Stored(
             key=placement.key,
             version=placement.version,
@@ -280,9 +276,19 @@ class Write:
         self._outgoing.abort()
         late = self._flow.clock() + GRACE if isinstance(error, Unavailable) else None
         try:
-            remove_leftovers(self._flow, self._flow.index.unfinished(self._version), keep_until=late)
+            unfinished = self._flow.index.unfinished(self._version)
         except SovbrokerError:
             log.warning("an unfinished write of `%s` is left for the next sweep", self._request.key, exc_info=True)
+        else:
+            tidy(self._flow, unfinished, keep_until=late)
+
+
+def tidy(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: datetime | None = None) -> None:
+    """Remove leftovers after an outcome that stands: a failure here is logged, and left to the next sweep."""
+    try:
+        remove_leftovers(flow, leftovers, keep_until=keep_until)
+    except SovbrokerError:
+        log.warning("what is not needed any more is left for the next sweep", exc_info=True)
 
 
 def remove_leftovers(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: datetime | None = None) -> int:

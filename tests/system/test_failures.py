@@ -8,6 +8,7 @@ import pytest
 
 from sovbroker.envelope import Sealer
 from sovbroker.errors import (
+    ConfigError,
     PermissionDenied,
     SealError,
     StateError,
@@ -106,6 +107,27 @@ def test_a_provider_that_does_not_delete_is_remembered_and_tried_again(broker, c
     assert {(item.kind, item.attempts, item.error) for item in left} == {("copy", 1, "no answer")}
     assert broker.sweep() == 0  # not due yet
     assert_sweeps_clean(broker, clouds)
+
+
+def test_what_could_not_be_removed_is_tried_again_beside_later_writes(broker, clouds):
+    broker.put("confidential/a", b"1")
+    clouds.fail_at("delete")
+    broker.put("confidential/a", OLD)
+    assert len(broker.leftovers()) == 2
+    clouds.before = lambda *_: None
+    clouds.pass_time(timedelta(hours=1))
+    broker._next_sweep = 0.0
+    broker.put("internal/b", b"x")
+    assert broker.leftovers() == []
+    assert len(clouds.held()) == 3
+
+
+def test_a_deletion_stands_when_the_copies_cannot_be_reached(broker, clouds, monkeypatch):
+    broker.put("confidential/a", OLD)
+    monkeypatch.setattr(broker._flow.stores, "_store", lambda target: (_ for _ in ()).throw(ConfigError("no key")))
+    broker.delete("confidential/a")
+    assert not broker.exists("confidential/a")
+    assert len(broker.leftovers()) == 2
 
 
 def test_a_failed_write_that_may_still_arrive_stays_known(broker, clouds):
