@@ -96,6 +96,7 @@ class Broker:
             pool, self._pool = (self._pool, None) if self._pid == os.getpid() else (None, None)
         if pool is not None:
             pool.shutdown()
+        self._flow.spare.clear()
         self._flow.stores.close()
         self._flow.keyrings.close()
         self._flow.index.close()

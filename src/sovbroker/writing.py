@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -54,7 +54,10 @@ ANY: Final = Precondition()
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What every operation works with: the policy, the placements, the stores, the keys, the threads and the clock."""
+    """What every operation works with: the policy, the placements, the stores, the keys, the threads and the clock.
+
+    `spare` are buffers for ciphertext, a few parts at the most, that writes hand on to one another.
+    """
 
     policy: Policy
     index: PlacementIndex
@@ -62,6 +65,7 @@ class Flow:
     keyrings: Keyrings
     pool: Callable[[], Executor]
     clock: Callable[[], datetime]
+    spare: list[bytearray] = field(default_factory=list[bytearray], repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class Write:
             size=request.size,
             deadline=request.deadline,
             progress=request.progress,
+            spare=flow.spare,
         )
 
     def _seal(self) -> None:

@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from sovbroker.envelope import CHUNK, HEAD, Sealer, sealed_size
+from sovbroker.envelope import CHUNK, HEAD, TAG, Sealer, sealed_size
 from sovbroker.errors import SovbrokerError, Unavailable
 from sovbroker.ports import Bytes, Part, Store, Upload
 
@@ -27,6 +27,7 @@ __all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Se
 PART: Final = 8 << 20
 SMALL: Final = 16 << 20
 IN_FLIGHT: Final = 3
+SPARE_MAX: Final = 2 * HEAD + PART // CHUNK * (CHUNK + TAG) + TAG
 FIRST_BUFFER: Final = 256 << 10
 ATTEMPTS: Final = 4
 FIRST_PAUSE: Final = 0.05
@@ -103,8 +104,8 @@ class Outgoing:
     """One version on its way to its destinations. Push with `write` or `pull`, then `finish`, or `abort`.
 
     `entry` is called once, with the size if it is known by then, and tells what to store beside the body at a
-    destination. `note_upload` is told of every multipart upload before its first part. After an error nothing more is
-    sent, and what already arrived is for the caller to remove.
+    destination. `note_upload` is told of every multipart upload before its first part. `spare` are buffers that writes
+    hand on to one another. After an error nothing more is sent, and what already arrived is for the caller to remove.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Outgoing:
         size: int | None = None,
         deadline: float | None = None,
         progress: Callable[[int, int | None], None] | None = None,
+        spare: list[bytearray] | None = None,
     ) -> None:
         self._destinations = destinations
         self._sealer = sealer
@@ -136,7 +138,7 @@ class Outgoing:
         self._receipts: list[list[Part]] = [[] for _ in destinations]
         self._sidecars: set[str] = set()
         self._slots = threading.Semaphore(IN_FLIGHT)
-        self._spare: list[bytearray] = []
+        self._spare = [] if spare is None else spare
         self._tasks: set[Future[None]] = set()
         self._error: BaseException | None = None
 
@@ -312,15 +314,17 @@ class Outgoing:
         except IndexError:
             buffer = bytearray()
         if len(buffer) < needed:
-            buffer = bytearray(needed)
+            buffer = bytearray(needed + HEAD)  # as long for any part, so that each can take it
         out = memoryview(buffer)
         out[:lead] = self._sealer.head[:lead]
         length = self._sealer.seal_into(plain, out[lead:], first_chunk=self._dispatched // CHUNK, final=final)
         return out[: lead + length]
 
     def _release(self, sealed: memoryview | None) -> None:
-        if sealed is not None and isinstance(sealed.obj, bytearray):
-            self._spare.append(sealed.obj)
+        buffer = None if sealed is None else sealed.obj
+        # Kept for the next part, and for the next object: fresh memory costs as much as the cipher.
+        if isinstance(buffer, bytearray) and len(self._spare) < IN_FLIGHT and len(buffer) <= SPARE_MAX:
+            self._spare.append(buffer)
         self._slots.release()
 
     def _finish_parts(self, plain: memoryview) -> None:

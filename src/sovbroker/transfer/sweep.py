@@ -29,7 +29,12 @@ RETRY_MOST: Final = timedelta(hours=6)
 
 def owner() -> str:
     """Name this process so that another one on the same machine can tell whether it still runs: host/boot/pid/start."""
-    return f"{socket.gethostname()}/{_boot()}/{os.getpid()}/{_started(os.getpid())}"
+    return _owner(os.getpid())
+
+
+@cache
+def _owner(pid: int) -> str:
+    return f"{socket.gethostname()}/{_boot()}/{pid}/{_started(pid)}"
 
 
 @cache
