@@ -15,6 +15,7 @@ from sovbroker.errors import (
     StoreError,
     Unavailable,
 )
+from sovbroker.names import NameCipher
 from sovbroker.transfer.outgoing import PART, SMALL
 
 OLD = b"the old version"
@@ -242,3 +243,10 @@ def test_the_guard_lets_no_plaintext_pass_when_sealing_is_broken(broker, clouds,
         broker.put("internal/a", b"patient " * (size // 8))
     assert clouds.held() == {}
     assert clouds.unfinished() == []
+
+
+def test_the_guard_lets_no_name_pass_when_hiding_is_broken(broker, clouds, monkeypatch):
+    monkeypatch.setattr(NameCipher, "encrypt", lambda self, key, **_: key)
+    with pytest.raises(SealError, match="hides names"):
+        broker.put("restricted/a", b"x")
+    assert clouds.held() == {}
