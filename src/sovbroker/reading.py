@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Final, TypeVar
 
@@ -11,6 +12,7 @@ from sovbroker.errors import NotFound, UnknownFormat
 from sovbroker.guard import Permit
 from sovbroker.objects import ExitTicket, ObjectFile, info_of
 from sovbroker.placements import CopyRow, Placement
+from sovbroker.ports import Feature
 from sovbroker.transfer.incoming import Incoming, SourceCopy, Version, read_range
 from sovbroker.writing import Flow
 
@@ -64,7 +66,7 @@ def _latest(flow: Flow, key: str, version: str | None, read: Callable[[Placement
 def _sources(flow: Flow, row: Placement) -> tuple[Version, Sequence[SourceCopy]]:
     """Return the version and its copies, those at targets that are still configured."""
     record = Record.decode(row.record) if row.record else None
-    copies = [_source(flow, copy, record) for copy in row.copies if copy.target in flow.stores.places]
+    copies = [_source(flow, row, copy, record) for copy in row.copies if copy.target in flow.stores.places]
     if not copies:
         held = ", ".join(copy.target for copy in row.copies)
         raise NotFound(f"`{row.key}` lies at {held}, and no such target is in the configuration; add one", key=row.key)
@@ -77,12 +79,17 @@ def _sources(flow: Flow, row: Placement) -> tuple[Version, Sequence[SourceCopy]]
     return Version(key=row.key, size=row.size, digest=row.digest, opener=opener), copies
 
 
-def _source(flow: Flow, copy: CopyRow, record: Record | None) -> SourceCopy:
+def _source(flow: Flow, row: Placement, copy: CopyRow, record: Record | None) -> SourceCopy:
+    """Return a copy with what its store must show of it, so that a changed row or swapped metadata are found out."""
     store = flow.stores.guarded(copy.target, Permit.READ)
-    entry: Mapping[str, str] | None = None
-    if copy.sealed and record is not None:
-        entry = {Record.NAME: record.split(store.limits.metadata_max)[0]}
-    return SourceCopy(copy.target, store, copy.physical, copy.sealed, entry)
+    source = SourceCopy(copy.target, store, copy.physical, copy.sealed)
+    if not store.capabilities[Feature.METADATA].usable:
+        return source
+    if not copy.sealed:
+        return replace(source, claims={"key": row.key, "version": row.version, "label": row.label})
+    if record is not None:
+        return replace(source, entry={Record.NAME: record.split(store.limits.metadata_max)[0]})
+    return source
 
 
 def _known(row: Placement, record: Record | None) -> Record:

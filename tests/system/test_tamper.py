@@ -162,6 +162,29 @@ def test_a_changed_row_is_refused(alone, clouds, statement):
         again.read(key)
 
 
+@pytest.mark.parametrize("change", ["label = 'internal'", "key = 'public/c'"])
+def test_a_changed_row_of_a_clear_copy_is_refused(alone, clouds, change):
+    alone.put("public/a", b"press release")
+    alone.close()
+    handle = sqlite3.connect(clouds.folder / "state.db")
+    handle.execute(f"UPDATE version SET {change}")  # noqa: S608 - a constant of this test
+    handle.commit()
+    handle.close()
+    again = clouds.open()
+    for read in (again.read, lambda key: again.read(key, range=(0, 3))):
+        with pytest.raises(Tampered):
+            read("public/c" if "key" in change else "public/a")
+
+
+def test_swapped_metadata_of_clear_copies_are_refused(alone, clouds):
+    alone.put("public/a", b"the one", metadata={"n": "1"})
+    alone.put("public/b", b"the two", metadata={"n": "2"})
+    swap(clouds, bodies=False, metadata=True)
+    for key in ("public/a", "public/b"):
+        with pytest.raises(Tampered):
+            alone.read(key)
+
+
 def test_a_rolled_back_body_is_refused(alone, clouds):
     alone.put("internal/a", b"version 1")
     ((target, _),) = clouds.held()

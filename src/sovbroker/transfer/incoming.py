@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sovbroker.envelope import CHUNK, HEAD, TAG, Opener, Span, sealed_size, span
+from sovbroker.envelope import CHUNK, HEAD, TAG, ClearRecord, Opener, Span, sealed_size, span
 from sovbroker.errors import InvalidArgument, KeyUnavailable, SealError, StoreError, Tampered, Unavailable
 from sovbroker.ports import Reader, Store
 
@@ -30,13 +30,18 @@ UNIT: Final = CHUNK + TAG
 
 @dataclass(frozen=True, slots=True)
 class SourceCopy:
-    """One copy to read from. `entry` is the metadata that the store must show with the body; None: it shows none."""
+    """One copy to read from.
+
+    `entry` is the metadata that the store must show with an envelope, `claims` what its record of a copy in the clear
+    must say; None where the store shows no metadata.
+    """
 
     target: str
     store: Store
     physical: str
     sealed: bool
     entry: Mapping[str, str] | None = None
+    claims: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,10 @@ def check(version: Version, copy: SourceCopy, reader: Reader) -> None:
         raise Tampered
     if copy.entry is not None and any(reader.info.metadata.get(name) != value for name, value in copy.entry.items()):
         raise Tampered
+    if copy.claims is not None:
+        said = ClearRecord.decode(reader.info.metadata.get(ClearRecord.NAME, "")).metadata
+        if said is not None and any(said.get(name) != value for name, value in copy.claims.items()):
+            raise Tampered
 
 
 def exactly(reader: Reader, count: int) -> bytes:
