@@ -23,7 +23,7 @@ class Sizes:
 
     def __init__(self) -> None:
         self.objects: dict[str, int] = {}
-        self.parts: dict[tuple[str, int], int] = {}
+        self.parts: dict[tuple[str, int], tuple[int, str]] = {}
         self.lock = threading.Lock()
 
 
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         number = parse_qs(parts.query).get("partNumber")
         with SIZES.lock:
             if number:
-                SIZES.parts[parts.path, int(number[0])] = length
+                SIZES.parts[parts.path, int(number[0])] = length, digest
             else:
                 SIZES.objects[parts.path] = length
         self._answer(ETag=f'"{digest}"')
@@ -84,9 +84,11 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(body=b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
             return
         with SIZES.lock:
-            mine = [key for key in SIZES.parts if key[0] == parts.path]
-            SIZES.objects[parts.path] = sum(SIZES.parts.pop(key) for key in mine)
-        self._answer(body=b"<CompleteMultipartUploadResult><ETag>null-1</ETag></CompleteMultipartUploadResult>")
+            mine = [SIZES.parts.pop(key) for key in sorted(SIZES.parts) if key[0] == parts.path]
+            SIZES.objects[parts.path] = sum(size for size, _ in mine)
+        whole = hashlib.md5(b"".join(bytes.fromhex(digest) for _, digest in mine), usedforsecurity=False).hexdigest()
+        etag = f"<ETag>&quot;{whole}-{len(mine)}&quot;</ETag>"
+        self._answer(body=f"<CompleteMultipartUploadResult>{etag}</CompleteMultipartUploadResult>".encode())
 
     def do_HEAD(self) -> None:
         """Tell a size."""
