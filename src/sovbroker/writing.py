@@ -131,7 +131,7 @@ class Write:
         self._domain = ""
         self._key: DomainKey | None = None
         self._sealer: Sealer | None = None
-        self._record: dict[int | None, Record] = {}
+        self._record: Record | None = None
         sealed = [choice for choice in self.decision.targets if choice.mode.sealed]
         if not sealed:
             return
@@ -193,14 +193,14 @@ class Write:
         """Return the record of the sealed copies: made once, so that all copies carry the same one."""
         if self._sealer is None or self._key is None:
             raise SealError("a sealed copy was asked for, and there is no key")
-        if not self._record:
-            self._record[size] = Record(
+        if self._record is None:
+            self._record = Record(
                 kid=self._key.kid,
                 wrapped=self._wrapped,
                 head=self._sealer.head,
                 metadata=seal_metadata(self._dek, self._context, self._facts(size)),
             )
-        return next(iter(self._record.values()))
+        return self._record
 
     def _entry(self, destination: Destination, size: int | None) -> Entry:
         record = self._sealed_record(size) if destination.sealed else ClearRecord(self._facts(size))

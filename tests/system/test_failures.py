@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from sovbroker.envelope import Sealer
 from sovbroker.errors import (
     ConfigError,
+    InvalidArgument,
     PermissionDenied,
     SealError,
     StateError,
@@ -56,6 +59,21 @@ def test_a_source_that_fails_commits_nothing(broker, clouds, at):
     assert_intact(broker, clouds)
     assert broker.leftovers() == []
     assert len(clouds.held()) == 2
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_source_that_does_not_block_is_never_cut_short(broker, clouds, raw):
+    """A pipe without data says "nothing yet", which must not be taken for its end."""
+    broker.put("confidential/a", OLD)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, b"the first half")
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        source = pipe if raw else SimpleNamespace(read=pipe.read)
+        with pytest.raises(InvalidArgument, match="non-blocking"):
+            broker.put("confidential/a", source)
+    os.close(writing)
+    assert_intact(broker, clouds)
 
 
 OPERATIONS = [

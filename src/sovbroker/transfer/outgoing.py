@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from sovbroker.envelope import CHUNK, HEAD, TAG, Sealer, sealed_size
-from sovbroker.errors import SovbrokerError, Unavailable
+from sovbroker.errors import InvalidArgument, SovbrokerError, Unavailable
 from sovbroker.ports import Bytes, Part, Store, Upload
 
 __all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Sent", "attempt"]
@@ -39,8 +39,8 @@ T = TypeVar("T")
 class Readable(Protocol):
     """A binary file."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, b"" at the end."""
+    def read(self, size: int = -1, /) -> bytes | None:
+        """Return up to `size` bytes, b"" at the end, None when a file that does not block has none yet."""
         ...
 
 
@@ -103,8 +103,8 @@ def within(deadline: float | None) -> None:
 class Outgoing:
     """One version on its way to its destinations. Push with `write` or `pull`, then `finish`, or `abort`.
 
-    `entry` is called once, with the size if it is known by then, and tells what to store beside the body at a
-    destination. `note_upload` is told of every multipart upload before its first part. `spare` are buffers that writes
+    `entry` is called once a destination, with the size if it is known by then, and tells what to store beside the body.
+    `note_upload` is told of every multipart upload before its first part. `spare` are buffers that writes
     hand on to one another. After an error nothing more is sent, and what already arrived is for the caller to remove.
     """
 
@@ -142,11 +142,6 @@ class Outgoing:
         self._tasks: set[Future[None]] = set()
         self._error: BaseException | None = None
 
-    @property
-    def size(self) -> int:
-        """The bytes of plaintext taken so far."""
-        return self._dispatched + self._filled
-
     def write(self, data: Bytes) -> int:
         """Take bytes; all of them, always. What is not sent yet is copied, so the caller may reuse its buffer."""
         view = memoryview(data).cast("B")
@@ -165,16 +160,21 @@ class Outgoing:
         return len(view)
 
     def pull(self, source: Readable) -> None:
-        """Take everything that a binary file gives. An error of the source is raised as it is."""
+        """Take everything that a binary file gives. An error of the source is raised as it is.
+
+        Raises InvalidArgument for a file that does not block: "nothing yet" must not be taken for the end.
+        """
         readinto: Callable[[memoryview], int | None] | None = getattr(source, "readinto", None)
         while True:
             within(self._deadline)
             if readinto is not None:
-                count = readinto(self._room()) or 0
-                self._filled += count
+                count = readinto(self._room())
+                self._filled += count or 0
             else:
                 data = source.read(1 << 20)
-                count = self.write(data)
+                count = None if data is None else self.write(data)
+            if count is None:
+                raise InvalidArgument("the source is in non-blocking mode and has no data yet; set it to block")
             if not count:
                 return
 
@@ -204,12 +204,6 @@ class Outgoing:
             self._dispatch(view[start : start + length], final=False, stable=True)
             start += length
         return view[start:]
-
-    def upload_of(self, target: str) -> str:
-        """Return the id of the multipart upload to `target`, "" when none was started."""
-        # Uploads are started in the order of the destinations.
-        started = zip(self._destinations, self._uploads, strict=False)
-        return next((upload.id for destination, upload in started if destination.target == target), "")
 
     def abort(self) -> None:
         """Stop sending, and wait until nothing is on its way any more."""
