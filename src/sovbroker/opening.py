@@ -44,7 +44,12 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
     """Put a broker together. No request is made, and no keyring opened, before the first call that needs it."""
     now = clock or utc_now
     catalogue = load_catalogue()
-    places = {place.target.id: place for place in (place_of(target, catalogue) for target in config.targets)}
+    places: dict[str, Place] = {}
+    for target in config.targets:
+        place = place_of(target, catalogue)
+        if place.target.id in places:
+            raise ConfigError(f"`{target.at}` is the target `{place.target.id}` once more; keep one of the two")
+        places[place.target.id] = place
     services = {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
     for key in config.keys:
         if not key.path.exists():

@@ -189,6 +189,12 @@ def test_an_unknown_target_is_refused_with_a_suggestion(clouds):
         clouds.open()
 
 
+def test_two_spellings_of_one_target_are_refused(clouds):
+    clouds.write(targets=("ovhcloud/gra", "ovhcloud/object-storage@gra"))
+    with pytest.raises(ConfigError, match=r"`ovhcloud/gra` once more"):
+        clouds.open()
+
+
 def test_a_policy_with_a_mistake_never_opens(clouds):
     clouds.write(policy="sovbroker: 1\nlevels: [a, b]\nzone: {}\n")
     with pytest.raises(PolicyError, match=r"policy\.yaml:3:1") as caught:
