@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Self, cast
 
+from sovbroker.detect import Scan
 from sovbroker.errors import AlreadyExists, ConfigError, Conflict, InvalidArgument, SovbrokerError
 from sovbroker.keyrings import Keyrings
 from sovbroker.labels import Label
@@ -19,7 +21,9 @@ from sovbroker.placements import Leftover, Placement, PlacementIndex, Preconditi
 from sovbroker.policy import Decision, Policy
 from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
+from sovbroker.reloading import Reload, Reloader
 from sovbroker.router import Place, Stores, Targets
+from sovbroker.scanning import scanner_of, seen
 from sovbroker.transfer.sweep import abandoned
 from sovbroker.writer import Writer
 from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of, tidy
@@ -75,7 +79,11 @@ class Broker:
         stores: Stores,
         keyrings: Keyrings,
         clock: Callable[[], datetime],
+        reloader: Reloader | None = None,
     ) -> None:
+        self._reloader = reloader
+        self.reloaded: Reload | None = None
+        """The outcome of the last look at the policy's files; None before the first one."""
         self._flow = Flow(policy, index, stores, keyrings, self._executor, clock)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -105,6 +113,24 @@ class Broker:
     def policy(self) -> Policy:
         """The policy that decides, with its warnings."""
         return self._flow.policy
+
+    def reload(self) -> Reload:
+        """Take over the policy's file where it has changed, loads, is proved and passes its cases; say what came of it.
+
+        Whatever is wrong, the policy that governs goes on. Raises ConfigError where the policy is no file.
+        """
+        if self._reloader is None:
+            raise ConfigError("there is no policy file to reload: name one under `policy` in the configuration")
+        self._flow.policy, outcome = self._reloader.attempt(self._flow.policy)
+        self.reloaded = outcome
+        if outcome.taken or outcome.why:
+            log.log(logging.INFO if outcome.taken else logging.WARNING, "%s", outcome)
+        return outcome
+
+    def _reload_sometimes(self) -> None:
+        """Look at the policy's files beside a write, where the configuration asks for it; never make the write wait."""
+        if self._reloader is not None and self._reloader.due():
+            threading.Thread(target=self.reload, name="sovbroker-reload", daemon=True).start()
 
     @property
     def places(self) -> Mapping[str, Place]:
@@ -189,7 +215,11 @@ class Broker:
             progress=progress,
             deadline=deadline,
         )
-        return Writer(Write(self._flow, request))
+
+        def begin(scan: Scan | None) -> Write:
+            return Write(self._flow, request if scan is None else replace(request, scan=scan))
+
+        return Writer(begin, scanner_of(self._flow.policy, request))
 
     def copy(self, source: str, destination: str, *, label: str | Label | None = None) -> Stored:
         """Copy an object to another key: sealed anew, and labelled with the join of both keys' labels and `label`."""
@@ -363,6 +393,7 @@ class Broker:
         size: int | None = None,
     ) -> Request:
         """Check what can be checked before anything is decided or sent."""
+        self._reload_sometimes()
         row = self._flow.index.current(check_key(key))
         if if_absent and row is not None:
             raise AlreadyExists(f"`{key}` exists (version {row.version})", key=key)
@@ -394,16 +425,18 @@ class Broker:
             ) from error
 
     def _run(self, request: Request, data: Data) -> Stored:
-        write = Write(self._flow, request)
-        try:
-            if isinstance(data, (bytes, bytearray, memoryview)):
-                stored = write.commit(cast("Bytes", data))
-            else:
-                write.feed(data)
-                stored = write.commit()
-        except BaseException as error:
-            write.abort(error)
-            raise
+        with seen(self._flow.policy, request, data) as content:
+            write = Write(self._flow, request if content.scan is None else replace(request, scan=content.scan))
+            try:
+                if isinstance(data, (bytes, bytearray, memoryview)):
+                    stored = write.commit(cast("Bytes", data))
+                else:
+                    write.feed(content.data)
+                    content.unchanged(request.key)
+                    stored = write.commit()
+            except BaseException as error:
+                write.abort(error)
+                raise
         self._sweep_sometimes()
         return stored
 

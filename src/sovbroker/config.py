@@ -30,6 +30,7 @@ from sovbroker.document import (
     Record,
     Scalar,
     Text,
+    Whole,
     Word,
     decode,
     optional,
@@ -89,13 +90,17 @@ class TargetConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here."""
+    """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here.
+
+    `reload` is how often, in seconds, to look whether the policy's files have changed; None: never.
+    """
 
     state: Path
     targets: tuple[TargetConfig, ...]
     keys: tuple[KeyConfig, ...] = ()
     policy: Path | None = None
     file: Path | None = None
+    reload: int | None = None
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -154,6 +159,7 @@ class _Target:
 class _File:
     targets: tuple[_Target, ...]
     policy: Word | None = None
+    reload: int | None = None
     state: str = "state.db"
     keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
 
@@ -250,6 +256,7 @@ SHAPE: Final = Record(
     {
         "sovbroker": required(Choice({"1": 1})),
         "policy": optional(Text()),
+        "reload": optional(Whole(least=1, most=86_400)),
         "state": optional(Text()),
         "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
         "targets": required(ListOf(TARGET, least=1)),
@@ -275,6 +282,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
     return Config(
         file=file.absolute(),
         policy=None if read_file.policy is None else folder / read_file.policy,
+        reload=read_file.reload,
         state=folder / read_file.state,
         keys=tuple(
             KeyConfig(

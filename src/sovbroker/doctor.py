@@ -226,7 +226,8 @@ def diagnose_policy(
     """Load a policy and return every finding, errors first.
 
     `file` None means the policy of `config`. With `config` its targets and keys are what labels can be placed on,
-    without it every target of the catalogue.
+    without it every target of the catalogue, and a key service
+    in each zone that the policy wants keys in.
     """
     try:
         return tuple(_load_policy(file, config, clock or _now).warnings)
@@ -239,7 +240,7 @@ def _load_policy(file: Path | None, config: Config | None, clock: Callable[[], d
     place = None if config is None else config.policy
     source = place if file is None else file
     targets = None if config is None else [place_of(target, catalogue).target for target in config.targets]
-    keys = () if config is None else [holder_of(key) for key in config.keys]
+    keys = None if config is None else [holder_of(key) for key in config.keys]
     if source is None:
         text = policies.DEFAULT
         return policies.loads(text, file=BUILT_IN, targets=targets, keys=keys, clock=clock)

@@ -20,6 +20,7 @@ from sovbroker.keys import Keyring, PassphraseService
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import DEFAULT, Policy, load, loads
 from sovbroker.ports import Binding
+from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 
 __all__ = ["assemble", "holder_of", "open_broker", "place_of", "policy_of"]
@@ -65,7 +66,26 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
         stores=Stores(places),
         keyrings=Keyrings(services),
         clock=now,
+        reloader=_reloader(config, places, services, current=policy, clock=now),
     )
+
+
+def _reloader(
+    config: Config,
+    places: Mapping[str, Place],
+    services: Mapping[str, Service],
+    *,
+    current: Policy,
+    clock: Callable[[], datetime],
+) -> Reloader | None:
+    """Return what loads the policy anew, for the targets and keys that the broker has; None for the built-in one."""
+    if config.policy is None:
+        return None
+
+    def load_again() -> Policy:
+        return policy_of(config, places, services, clock=clock)
+
+    return Reloader(load_again, config.policy, current=current, every=config.reload)
 
 
 def policy_of(

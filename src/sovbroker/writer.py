@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from sovbroker.detect import Scan, Scanner
 from sovbroker.objects import Stored
+from sovbroker.scanning import HELD
 from sovbroker.writing import Write
 
 if TYPE_CHECKING:
@@ -19,11 +22,18 @@ class Writer(io.RawIOBase):
     """What `Broker.writer` returns: a file object that commits when it is closed after everything went well.
 
     Left by an exception, or dropped without `close`, it commits nothing. `stored` tells the outcome after `close`.
+
+    Where the policy has rules about content, up to 8 MiB are held back while detectors look at them; a refusal then
+    comes from `write` or `close`, and content that is longer gets the policy's default label.
     """
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, begin: Callable[[Scan | None], Write], scanner: Scanner | None = None) -> None:
         super().__init__()
-        self._write: Write | None = write
+        self._begin = begin
+        self._scanner = scanner
+        self._held = bytearray()
+        self._open = True
+        self._write: Write | None = None if scanner is not None else begin(None)
         self.stored: Stored | None = None
 
     def writable(self) -> bool:
@@ -32,25 +42,43 @@ class Writer(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Take all of `data`; return its length in bytes."""
-        if self._write is None:
+        if not self._open:
             raise ValueError("I/O operation on closed file")
         view = memoryview(data).cast("B")
         try:
-            self._write.feed(view)
+            if self._write is None:
+                self._hold(view)
+            else:
+                self._write.feed(view)
         except BaseException as error:
             self._undo(error)
             raise
         return len(view)
 
+    def _hold(self, view: memoryview) -> None:
+        """Keep the beginning back while it is looked at."""
+        if self._scanner is not None:
+            self._scanner.feed(view)
+        self._held += view
+        if len(self._held) > HELD:
+            self._start(truncated=True).feed(self._held)
+            self._held = bytearray()
+
+    def _start(self, *, truncated: bool) -> Write:
+        scan = None if self._scanner is None else self._scanner.finish(truncated=truncated)
+        self._write = self._begin(scan)
+        return self._write
+
     def close(self) -> None:
         """Commit, once."""
-        write, self._write = self._write, None
-        if write is not None:
+        if self._open:
+            self._open = False
             try:
-                self.stored = write.commit()
+                write = self._start(truncated=False) if self._write is None else self._write
+                self.stored = write.commit(self._held)
             except BaseException as error:
                 super().close()
-                write.abort(error)
+                self._undo(error)
                 raise
         super().close()
 
@@ -60,6 +88,8 @@ class Writer(io.RawIOBase):
         super().close()
 
     def _undo(self, error: BaseException | None) -> None:
+        self._open = False
+        self._held = bytearray()
         write, self._write = self._write, None
         if write is not None:
             write.abort(error)
@@ -76,5 +106,5 @@ class Writer(io.RawIOBase):
 
     def __del__(self) -> None:
         """Abort: what nobody closed was not meant to be committed."""
-        if getattr(self, "_write", None) is not None:
+        if getattr(self, "_open", False):
             self.abort()

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from sovbroker.detect import Scan
 from sovbroker.envelope import ClearRecord, Context, Record, Sealer, new_dek, seal_metadata
 from sovbroker.errors import InvalidArgument, Refused, SealError, SovbrokerError, Unavailable
 from sovbroker.guard import Permit
@@ -52,10 +53,11 @@ METADATA_MAX: Final = 64 << 10
 ANY: Final = Precondition()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Flow:
     """What every operation works with: the policy, the placements, the stores, the keys, the threads and the clock.
 
+    `policy` is replaced when a changed one is taken over: what decides reads it once.
     `spare` are buffers for ciphertext, a few parts at the most, that writes hand on to one another.
     """
 
@@ -72,7 +74,8 @@ class Flow:
 class Request:
     """What a caller asks to be written. `stored` is the label that the data carries already, if any.
 
-    `source` is the key and version that a move takes away; `deadline` a time of `time.monotonic`.
+    `source` is the key and version that a move takes away; `deadline` a time of `time.monotonic`; `scan` what was found
+    in the content, None where the policy asks for nothing.
     """
 
     key: str
@@ -86,6 +89,7 @@ class Request:
     deadline: float | None = None
     progress: Progress | None = None
     operation: str = "put"
+    scan: Scan | None = None
 
 
 class Write:
@@ -105,6 +109,7 @@ class Write:
             metadata=self._metadata,
             stored=request.stored,
             operation=request.operation,
+            scan=request.scan,
             at=self._now,
         )
         if not self.decision.allowed:

@@ -10,7 +10,8 @@ Every fence of a page has a language, and each language has one meaning:
 `json`, `toml`   parsed
 
 A fence with `title="NAME"` is written to that file, for the blocks that follow; a python block is then compiled and not
-run. The same holds after a line `<!-- run by PATH -->`: the test at PATH runs it, with what it needs.
+run. After a line `<!-- run by PATH -->`, the test at PATH runs a python or yaml block, with what it needs: this runner
+compiles the python, and leaves the yaml alone.
 
 In what is printed, `…` stands for anything, and runs of spaces are one. A command must succeed, unless `$ echo $?`
 follows and says otherwise. Commands that would build an environment or take minutes (make, pip, git, the demo) are not
@@ -111,14 +112,19 @@ class Page:
                 target.write_text(fence.text, encoding="utf-8")
             getattr(self, f"run_{fence.language}")(fence, where)
 
+    def elsewhere(self, fence: Fence, where: str) -> bool:
+        """Return whether a test of its own runs a block; there must be such a test, and it must name this page."""
+        found = ELSEWHERE.fullmatch(fence.before)
+        if found is None:
+            return False
+        test = ROOT / found[1]
+        assert test.is_file(), f"{where}: there is no `{found[1]}`"
+        assert Path(self.name).name in test.read_text("utf-8"), f"{where}: `{found[1]}` does not read this page"
+        return True
+
     def run_python(self, fence: Fence, where: str) -> None:
         code = compile(ast.parse("\n" * (fence.line - 1) + fence.text, where), where, "exec")
-        if (elsewhere := ELSEWHERE.fullmatch(fence.before)) is not None:
-            test = ROOT / elsewhere[1]
-            assert test.is_file(), f"{where}: there is no `{elsewhere[1]}`"
-            assert Path(self.name).name in test.read_text("utf-8"), f"{where}: `{elsewhere[1]}` does not read this page"
-            return
-        if fence.title is not None:
+        if self.elsewhere(fence, where) or fence.title is not None:
             return
         out = io.StringIO()
         before = Path.cwd()
@@ -182,6 +188,8 @@ class Page:
     def run_yaml(self, fence: Fence, where: str) -> None:
         from sovbroker.document import Findings, Kind, MapNode, read  # noqa: PLC0415 - of yaml blocks alone
 
+        if self.elsewhere(fence, where):
+            return
         findings = Findings(dict.fromkeys(Kind, "YAML"))
         node = read(fence.text, where, findings)
         assert not findings.failed, "\n".join(map(str, findings.diagnostics))

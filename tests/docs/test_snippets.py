@@ -35,11 +35,13 @@ GOOD = {
     "written": '```yaml title="a.yaml"\na: 1\n```\n```console\n$ cat a.yaml\na: 1\n```\n',
     "compiled": '```python title="a.py"\nraise SystemExit\n```\n',
     "test_snippets.py": "<!-- run by tests/docs/test_snippets.py -->\n```python\nraise SystemExit\n```\n",
+    "yaml of a test": "<!-- run by tests/docs/test_snippets.py -->\n```yaml\nsovbroker: 1\nzoness: {}\n```\n",
     "named": "```console\n$ make test\n$ pip install 'sovbroker[s3,cli]'\n```\n",
     "data": '```json\n{"a": 1}\n```\n```toml\na = 1\n```\n',
     "in a list": "- so\n\n  ```python\n  b = 2\n  ```\n",
 }
 BAD = {
+    "yaml of no test": "<!-- run by tests/docs/test_nothing.py -->\n```yaml\nsovbroker: 1\nzoness: {}\n```\n",
     "unknown language": "```haskell\nx\n```\n",
     "no language": "```\nx\n```\n",
     "raises": "```python\n1 / 0\n```\n",

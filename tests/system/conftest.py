@@ -96,6 +96,8 @@ class Faulty:
 class Clouds:
     """A folder with a configuration, and the memory stores that stand in for its targets."""
 
+    POLICY = POLICY
+
     def __init__(self, folder, monkeypatch):
         self.folder = folder
         self.stores = {}

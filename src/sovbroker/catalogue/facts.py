@@ -26,6 +26,7 @@ __all__ = [
     "Facts",
     "KeyHolder",
     "Qualification",
+    "SealScore",
     "Status",
     "Target",
 ]
@@ -121,6 +122,19 @@ class Qualification:
 
 
 @dataclass(frozen=True, slots=True)
+class SealScore:
+    """One assessor's score by the EU Cloud Sovereignty Framework: a SEAL from 0 to 4 per objective (`SOV-1` to `SOV-8`).
+
+    Scores of different versions of the framework (`framework`, such as `1.2.1`) do not compare.
+    """
+
+    framework: str
+    assessor: str
+    levels: tuple[tuple[str, int], ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the law asks of a place, for a target and for a key service alike. Countries are ISO 3166-1 alpha-2."""
 
@@ -128,11 +142,12 @@ class Facts:
     controlled: Fact[frozenset[str]]
     technology: Fact[frozenset[str]]
     qualified: tuple[Qualification, ...] = ()
+    seal: tuple[SealScore, ...] = ()
 
     def epochs(self) -> frozenset[date]:
         """Return the days on which one of these facts begins to count no more."""
         facts = (self.located.evidence, self.controlled.evidence, self.technology.evidence)
-        every = (*facts, *(q.evidence for q in self.qualified))
+        every = (*facts, *(q.evidence for q in self.qualified), *(s.evidence for s in self.seal))
         return frozenset(e.expires for e in every if e.expires is not None)
 
 

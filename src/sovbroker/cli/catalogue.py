@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sovbroker.cli.failures import Exit
-from sovbroker.cli.policy import print_findings
+from sovbroker.cli.policy.check import print_findings
 from sovbroker.cli.session import Session, command
 from sovbroker.cli.targets import countries_text
 

@@ -18,7 +18,7 @@ error::
     for diagnostic in findings.diagnostics: print(diagnostic)      # unknown key `prot`; did you mean `port`?
 """
 
-from sovbroker.document.containers import ByKind, Field, ListOf, MapOf, Record, Single, optional, required
+from sovbroker.document.containers import Anything, ByKind, Field, ListOf, MapOf, Record, Single, optional, required
 from sovbroker.document.nodes import Findings, Kind, ListNode, MapNode, Node, Place, Scalar, Source, Word, suggest
 from sovbroker.document.reader import DEPTH_MAX, SIZE_MAX, read
 from sovbroker.document.scalars import Choice, Day, Flag, Parsed, Text, Whole
@@ -27,6 +27,7 @@ from sovbroker.document.shape import Invalid, Shape, decode
 __all__ = [
     "DEPTH_MAX",
     "SIZE_MAX",
+    "Anything",
     "ByKind",
     "Choice",
     "Day",

@@ -11,7 +11,7 @@ from sovbroker.document.nodes import Findings, Kind, ListNode, MapNode, Node, Sc
 from sovbroker.document.scalars import Text
 from sovbroker.document.shape import QUOTE_MAX, Invalid, Shape, wrong_kind
 
-__all__ = ["ByKind", "Field", "ListOf", "MapOf", "Record", "Single", "optional", "required"]
+__all__ = ["Anything", "ByKind", "Field", "ListOf", "MapOf", "Record", "Single", "optional", "required"]
 
 T = TypeVar("T")
 
@@ -63,13 +63,15 @@ class Single(Generic[T]):
 class MapOf(Generic[T]):
     """A map from names, each of the shape `key`, to values of one shape, at least `least` of them.
 
-    `noun` is what a name is called in messages about what lies under it; without it, they do not say.
+    `noun` is what a name is called in messages about what lies under it; without it, they do not say. With `whole`, one
+    wrong value makes all of it invalid.
     """
 
     value: Shape[T]
     key: Text = Text()  # noqa: RUF009  # a frozen value
     least: int = 0
     noun: str = ""
+    whole: bool = False
 
     def decode(self, node: Node, findings: Findings) -> dict[Word, T]:
         """Return the values by name, in file order, without those that are invalid."""
@@ -87,7 +89,8 @@ class MapOf(Generic[T]):
                 with findings.within(f"{self.noun} `{name[:QUOTE_MAX]}`") if self.noun else nullcontext():
                     values[key] = self.value.decode(item, findings)
             except Invalid:
-                continue
+                if self.whole:
+                    raise
         return values
 
 
@@ -158,6 +161,15 @@ class Record(Generic[T]):
 
     def _argument(self, name: str) -> str:
         return self.names.get(name, name.replace("-", "_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Any node, left as it is: another declaration will decode it."""
+
+    def decode(self, node: Node, findings: Findings) -> Node:  # noqa: ARG002  # shapes share one signature
+        """Return the node."""
+        return node
 
 
 @dataclass(frozen=True, slots=True)

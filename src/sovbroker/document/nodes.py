@@ -169,6 +169,15 @@ class Findings:
         if len(self._found) < 2 * FINDINGS_MAX:
             self._add(kind, place, message, help, severity="warning")
 
+    def extend(self, other: Findings) -> None:
+        """Add what another collection holds, as far as there is room."""
+        for found in other.diagnostics:
+            if found.severity == "error" and not self.full:
+                self._errors += 1
+                self._found.append(found)
+            elif found.severity != "error" and len(self._found) < 2 * FINDINGS_MAX:
+                self._found.append(found)
+
     def _add(self, kind: Kind | str, place: Place, message: str, mend: str, *, severity: Severity) -> None:
         text = place.excerpt() if self._excerpts else ""
         self._found.append(

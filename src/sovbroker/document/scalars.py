@@ -92,7 +92,7 @@ class Flag:
 class Parsed(Generic[T]):
     """A text that `parse` turns into a value; the ValueError that it raises becomes the finding."""
 
-    parse: Callable[[str], T]
+    parse: Callable[[Word], T]
     text: Text = Text()  # a frozen value
 
     def decode(self, node: Node, findings: Findings) -> T:

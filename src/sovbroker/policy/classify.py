@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from sovbroker.detect import Scan
 from sovbroker.policy.glob import Glob, normal
+from sovbroker.policy.rulebook import Content
 
 __all__ = ["Classifier", "Entry"]
 
@@ -22,12 +24,13 @@ ENDING: Final = re.compile(r"\*\*/\*([^*?/]+)")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that matches keys: its name, the bits that it brings, its pattern and metadata (both must fit)."""
+    """Something that matches objects: its name, the bits that it brings, and what must fit: path, metadata, content."""
 
     name: str
     bits: int
     path: Glob | None = None
     meta: tuple[tuple[str, str], ...] = ()
+    content: Content | None = None
 
 
 class _Test(NamedTuple):
@@ -65,10 +68,13 @@ class _Index:
     inner: dict[str, list[_Test]] = field(default_factory=dict[str, list[_Test]])
     names: dict[str, list[_Test]] = field(default_factory=dict[str, list[_Test]])
     meta: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
+    content: list[int] = field(default_factory=list[int])
 
     def add(self, index: int, entry: Entry) -> None:
         """Put an entry in the one place where keys that match it will meet it."""
-        if entry.meta:
+        if entry.content is not None:
+            self.content.append(index)
+        elif entry.meta:
             self.meta.setdefault(entry.meta[0], []).append(index)
         elif entry.path is not None:
             self._add_path(index, entry.path, bits=entry.bits)
@@ -139,8 +145,19 @@ class Classifier:
         self._index.accumulate()
         self.bits: Callable[[str], int] = _matcher(self._entries, self._index)
 
-    def matches(self, key: str, metadata: Mapping[str, str]) -> tuple[Entry, ...]:
-        """Return every entry that matches, in the order in which the entries were given."""
+    def detectors(self, key: str, metadata: Mapping[str, str]) -> frozenset[str]:
+        """Return the detectors that could make an entry match, so that what nobody asks about is not looked for."""
+        if not self._index.content:
+            return frozenset()
+        key = normal(key)
+        entries = (self._entries[index] for index in self._index.content)
+        return frozenset(e.content.detector for e in entries if e.content is not None and _fits(e, key, metadata))
+
+    def matches(self, key: str, metadata: Mapping[str, str], scan: Scan | None = None) -> tuple[Entry, ...]:
+        """Return every entry that matches, in the order in which the entries were given.
+
+        Without a scan, no entry that looks at content does.
+        """
         key = normal(key)
         index = self._index
         *directories, last = key.split("/")
@@ -162,6 +179,8 @@ class Classifier:
             tests += node.tests
         found.update(test.entry for test in tests if test.needle in key and test.fits(key))
         found.update(self._by_meta(key, metadata))
+        if scan is not None:
+            found.update(self._by_content(key, metadata, scan))
         return tuple(self._entries[own] for own in sorted(found))
 
     def _by_meta(self, key: str, metadata: Mapping[str, str]) -> Iterable[int]:
@@ -169,10 +188,16 @@ class Classifier:
             return
         for pair in metadata.items():
             for index in self._index.meta.get(pair, ()):
-                entry = self._entries[index]
-                fits = all(metadata.get(name) == value for name, value in entry.meta)
-                if fits and (entry.path is None or entry.path.matches(key)):
+                if _fits(self._entries[index], key, metadata):
                     yield index
+
+    def _by_content(self, key: str, metadata: Mapping[str, str], scan: Scan) -> Iterable[int]:
+        for index in self._index.content:
+            entry = self._entries[index]
+            content = entry.content
+            enough = content is not None and scan.counts.get(content.detector, 0) >= content.least
+            if enough and _fits(entry, key, metadata):
+                yield index
 
 
 def _matcher(entries: Sequence[Entry], index: _Index) -> Callable[[str], int]:  # noqa: C901  # one flat function, see below
@@ -237,6 +262,13 @@ def _matcher(entries: Sequence[Entry], index: _Index) -> Callable[[str], int]:  
         return bits | below
 
     return bits_of
+
+
+def _fits(entry: Entry, key: str, metadata: Mapping[str, str]) -> bool:
+    """Whether path and metadata fit, content aside."""
+    return all(metadata.get(name) == value for name, value in entry.meta) and (
+        entry.path is None or entry.path.matches(key)
+    )
 
 
 def _joined(entries: Sequence[Entry], indexes: Iterable[int]) -> int:

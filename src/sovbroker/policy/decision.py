@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -99,6 +101,12 @@ class Decision:
             "policy": self.policy,
             "catalogue": self.catalogue,
         }
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256, in hexadecimal, of everything that the decision says: the same for the same inputs, anywhere."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def __str__(self) -> str:
         """Print for people: the outcome, why, and every target once."""

@@ -15,12 +15,14 @@ from enum import StrEnum
 from typing import Final
 
 from sovbroker.document import (
+    Anything,
     ByKind,
     Choice,
     Day,
     Flag,
     ListOf,
     MapOf,
+    Node,
     Parsed,
     Place,
     Record,
@@ -35,15 +37,21 @@ from sovbroker.policy.mode import Encrypt, Names
 
 __all__ = [
     "DOCUMENT",
+    "OBJECTIVES",
+    "AlwaysDoc",
     "CategoryDoc",
     "CopiesDoc",
     "Distinct",
     "DocumentDoc",
     "ElementDoc",
+    "ExtendDoc",
     "LimitsDoc",
     "ModeDoc",
+    "PackDoc",
+    "ParameterDoc",
     "RetainDoc",
     "RuleDoc",
+    "SealDoc",
     "WaiverDoc",
     "ZoneDoc",
 ]
@@ -54,6 +62,8 @@ REFERENCE: Final = Text(r"[A-Za-z0-9][A-Za-z0-9_./@:-]{0,127}", "an id such as `
 PROSE: Final = Text()
 PERIOD: Final = re.compile(r"([1-9][0-9]{0,4})([dwy])")
 YEAR_DAYS: Final = 365.25
+OBJECTIVES: Final = tuple(f"SOV-{number}" for number in range(1, 9))
+"""The objectives of the EU Cloud Sovereignty Framework."""
 
 
 class Distinct(StrEnum):
@@ -62,6 +72,30 @@ class Distinct(StrEnum):
     PROVIDER = "provider"
     REGION = "region"
     SITE = "site"
+
+
+class Status(StrEnum):
+    """Whether what a pack is about is law, or only proposed."""
+
+    IN_FORCE = "in-force"
+    PREVIEW = "preview"
+
+
+class Work(StrEnum):
+    """The two kinds of work that an invariant may be about."""
+
+    STORE = "store"
+    COMPUTE = "compute"
+
+
+@dataclass(frozen=True, slots=True)
+class SealDoc:
+    """The least SEAL of each objective, by one version of the framework; assessors () for any."""
+
+    place: Place = field(compare=False, repr=False)
+    framework: Word
+    levels: tuple[tuple[str, int], ...]
+    assessor: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +107,7 @@ class ZoneDoc:
     controlled: tuple[Word, ...] | None = None
     technology: tuple[Word, ...] | None = None
     qualified: tuple[Word, ...] | None = None
+    seal: SealDoc | None = None
     provider: tuple[Word, ...] | None = None
     target: tuple[Word, ...] | None = None
 
@@ -137,6 +172,8 @@ class RuleDoc:
     place: Place = field(compare=False, repr=False)
     path: Word | None = None
     meta: Mapping[Word, Word] = field(default_factory=dict[Word, Word])
+    content: Word | None = None
+    min: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +192,57 @@ class WaiverDoc:
 
 
 @dataclass(frozen=True, slots=True)
+class AlwaysDoc:
+    """An invariant: what carries `label` meets `demand` (None: is refused) wherever a place is inside and outside."""
+
+    id: Word
+    label: Word
+    demand: ModeDoc | None
+    place: Place = field(compare=False, repr=False)
+    inside: tuple[Word, ...] = ()
+    outside: tuple[Word, ...] = ()
+    operation: Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsDoc:
-    """What a waiver may be: `waiver_days` at most ahead, by at least `approvals` people."""
+    """What a waiver may be: `waiver_days` at most ahead, by at least `approvals` people; and what a scan may take.
+
+    A scan for content reads at most `scan_mib` MiB and takes at most `scan_seconds`; past that it is incomplete.
+    """
 
     waiver_days: int = 90
     approvals: int = 2
+    scan_mib: int = 256
+    scan_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendDoc:
+    """A file or pack that is extended, and the values of its parameters."""
+
+    pack: Word
+    given: Mapping[Word, Node] = field(default_factory=dict[Word, Node])
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterDoc:
+    """A parameter of a file: what it is about, and its value where none is given; None: it must be given."""
+
+    about: str
+    default: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackDoc:
+    """What a pack is: title, legal basis, sources, the day when they were last looked at, and what it leaves out."""
+
+    title: str
+    as_of: date
+    status: Status = Status.IN_FORCE
+    basis: tuple[Word, ...] = ()
+    sources: tuple[Word, ...] = ()
+    excludes: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +252,9 @@ class DocumentDoc:
     place: Place = field(compare=False, repr=False)
     sovbroker: str = "1"
     name: Word | None = None
-    extends: tuple[Word, ...] = ()
+    pack: PackDoc | None = None
+    parameters: Mapping[Word, ParameterDoc] = field(default_factory=dict[Word, ParameterDoc])
+    extends: tuple[ExtendDoc, ...] = ()
     levels: tuple[Word, ...] | None = None
     default: Word | None = None
     limits: LimitsDoc | None = None
@@ -179,6 +264,7 @@ class DocumentDoc:
     require: Mapping[Word, ElementDoc] = field(default_factory=dict[Word, ElementDoc])
     classify: tuple[RuleDoc, ...] = ()
     waivers: tuple[WaiverDoc, ...] = ()
+    always: tuple[AlwaysDoc, ...] = ()
     prefer: tuple[Word, ...] | None = None
 
 
@@ -200,8 +286,33 @@ def period(text: str) -> timedelta:
     return timedelta(days=days)
 
 
+def seal_of(*, place: Place, framework: Word, assessor: tuple[Word, ...] = (), **levels: int) -> SealDoc:
+    """Return the predicate `seal`; `levels` are by objective, spelled with a `_`."""
+    named = tuple(sorted((name.replace("_", "-"), level) for name, level in levels.items()))
+    return SealDoc(place, framework, named, assessor)
+
+
+def extend_of(text: Word) -> ExtendDoc:
+    """Return what a bare name extends: a pack or a file, with no parameter given."""
+    return ExtendDoc(text)
+
+
 PERIOD_SHAPE: Final = Parsed(period, Text(wanted="a period such as 30d, 4w or 10y"))
 NAMES: Final = ListOf(REFERENCE, least=1)
+PLACES: Final = ListOf(REFERENCE)
+VERSION: Final = Text(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}", "a version such as 1.2.1", most=20)
+PARAMETER: Final = Text(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", "a name of a-z, 0-9 and hyphens between them", most=64)
+SEAL: Final = Record(
+    seal_of,
+    {
+        "framework": required(VERSION),
+        "assessor": optional(ListOf(IDENTIFIER, least=1)),
+        **{objective: optional(Whole(most=4)) for objective in OBJECTIVES},
+    },
+    place=True,
+    whole=True,
+    noun="objective",
+)
 
 ZONE: Final = Record(
     ZoneDoc,
@@ -210,8 +321,9 @@ ZONE: Final = Record(
         "controlled": optional(NAMES),
         "technology": optional(NAMES),
         "qualified": optional(ListOf(Text(wanted="a scheme such as `hds` or `secnumcloud>=3.2`", most=64), least=1)),
-        "provider": optional(NAMES),
-        "target": optional(NAMES),
+        "seal": optional(SEAL),
+        "provider": optional(PLACES),
+        "target": optional(PLACES),
     },
     place=True,
     noun="predicate",
@@ -264,7 +376,9 @@ RULE: Final = Record(
     {
         "id": required(IDENTIFIER),
         "path": optional(PROSE),
-        "meta": optional(MapOf(Text(most=1024), least=1)),
+        "meta": optional(MapOf(Text(most=1024), least=1, whole=True)),
+        "content": optional(IDENTIFIER),
+        "min": optional(Whole(least=1, most=1_000_000)),
         "label": required(PROSE),
     },
     place=True,
@@ -288,7 +402,48 @@ WAIVER: Final = Record(
 
 LIMITS: Final = Record(
     LimitsDoc,
-    {"waiver_days": optional(Whole(least=1, most=366)), "approvals": optional(Whole(least=1, most=20))},
+    {
+        "waiver_days": optional(Whole(least=1, most=366)),
+        "approvals": optional(Whole(least=1, most=20)),
+        "scan_mib": optional(Whole(least=1, most=1 << 20)),
+        "scan_seconds": optional(Whole(least=1, most=3600)),
+    },
+)
+
+ALWAYS: Final = Record(
+    AlwaysDoc,
+    {
+        "id": required(IDENTIFIER),
+        "label": required(PROSE),
+        "inside": optional(ListOf(IDENTIFIER, least=1)),
+        "outside": optional(ListOf(IDENTIFIER, least=1)),
+        "operation": optional(Choice({work.value: work for work in Work})),
+        "demand": required(ByKind(text=Choice({"refused": None}), entries=MODE)),
+    },
+    place=True,
+    whole=True,
+)
+
+EXTEND: Final = ByKind(
+    text=Parsed(extend_of, PROSE),
+    entries=Record(
+        ExtendDoc,
+        {"pack": required(PROSE), "with": optional(MapOf(Anything(), key=PARAMETER, least=1))},
+        names={"with": "given"},
+        whole=True,
+    ),
+)
+
+PACK: Final = Record(
+    PackDoc,
+    {
+        "title": required(PROSE),
+        "status": optional(Choice({status.value: status for status in Status})),
+        "as_of": required(Day()),
+        "basis": optional(ListOf(PROSE, least=1)),
+        "sources": optional(ListOf(PROSE, least=1)),
+        "excludes": optional(ListOf(PROSE, least=1)),
+    },
 )
 
 DOCUMENT: Final = Record(
@@ -296,7 +451,11 @@ DOCUMENT: Final = Record(
     {
         "sovbroker": required(Text("1", "the version of the policy language, which is 1")),
         "name": optional(IDENTIFIER),
-        "extends": optional(ListOf(PROSE, least=1)),
+        "pack": optional(PACK),
+        "parameters": optional(
+            MapOf(Record(ParameterDoc, {"about": required(PROSE), "default": optional(Anything())}), key=PARAMETER)
+        ),
+        "extends": optional(ListOf(EXTEND, least=1)),
         "levels": optional(ListOf(IDENTIFIER, least=1)),
         "default": optional(PROSE),
         "limits": optional(LIMITS),
@@ -306,6 +465,7 @@ DOCUMENT: Final = Record(
         "require": optional(MapOf(ELEMENT, key=IDENTIFIER, noun="element")),
         "classify": optional(ListOf(RULE)),
         "waivers": optional(ListOf(WAIVER)),
+        "always": optional(ListOf(ALWAYS)),
         "prefer": optional(ListOf(IDENTIFIER, least=1)),
     },
     place=True,

@@ -90,6 +90,7 @@ def _mentioned(parts: Sequence[Part]) -> Iterable[str]:
         texts = [str(word) for word in document.require]
         texts += [str(rule.label) for rule in document.classify]
         texts += [str(waiver.label) for waiver in document.waivers]
+        texts += [str(invariant.label) for invariant in document.always]
         texts += [str(word) for word in document.aliases.values()]
         texts += [] if document.default is None else [str(document.default)]
         for text in texts:

@@ -13,6 +13,7 @@ from sovbroker.catalogue.facts import KeyHolder, Target
 from sovbroker.document import SIZE_MAX, Findings, Kind, Place, Source, Word, suggest
 from sovbroker.errors import ConfigError, InvalidArgument, PolicyError
 from sovbroker.policy import codes
+from sovbroker.policy.assumed import assumed_holders
 from sovbroker.policy.policy import Clock, Policy, utc_now
 from sovbroker.policy.resolve import resolve
 from sovbroker.policy.sources import Part, gather
@@ -26,7 +27,7 @@ def load(
     source: Path | str,
     *,
     targets: Sequence[Target] | None = None,
-    keys: Sequence[KeyHolder] = (),
+    keys: Sequence[KeyHolder] | None = (),
     catalogue_digest: str = "",
     at: datetime | None = None,
     clock: Clock = utc_now,
@@ -34,7 +35,8 @@ def load(
     """Read the policy in the file `source`, and everything that it extends.
 
     It is judged, and decides, over `targets` (every object-storage target of the shipped catalogue where None) and the
-    key services `keys`. `catalogue_digest` names their facts in decisions; where it is "", it is computed from them.
+    key services `keys` (where None, one is assumed in each zone that the policy wants keys in: nobody has configured
+    any yet). `catalogue_digest` names their facts in decisions; where it is "", it is computed from them.
     `clock` is the one clock: it tells the time of every decision that is given none, and of the loading itself unless
     `at` is given.
 
@@ -51,7 +53,9 @@ def load(
         nowhere = Place(Source(str(path), ()), 1, 1)
         findings.error(Kind.SYNTAX, nowhere, f"cannot read `{path}`: {(reason or type(error).__name__).lower()}")
         raise PolicyError(findings.diagnostics) from error
-    return _load(content, str(path), _Circumstances(targets, tuple(keys), catalogue_digest, at, clock))
+    return _load(
+        content, str(path), _Circumstances(targets, None if keys is None else tuple(keys), catalogue_digest, at, clock)
+    )
 
 
 def loads(
@@ -59,13 +63,15 @@ def loads(
     *,
     file: str = "policy.yaml",
     targets: Sequence[Target] | None = None,
-    keys: Sequence[KeyHolder] = (),
+    keys: Sequence[KeyHolder] | None = (),
     catalogue_digest: str = "",
     at: datetime | None = None,
     clock: Clock = utc_now,
 ) -> Policy:
     """Read a policy from a text. `file` is its name in findings, and what `extends` is relative to. See `load`."""
-    return _load(text, file, _Circumstances(targets, tuple(keys), catalogue_digest, at, clock))
+    return _load(
+        text, file, _Circumstances(targets, None if keys is None else tuple(keys), catalogue_digest, at, clock)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +79,18 @@ class _Circumstances:
     """What a policy is loaded for."""
 
     targets: Sequence[Target] | None
-    keys: tuple[KeyHolder, ...]
+    keys: tuple[KeyHolder, ...] | None
     digest: str
     at: datetime | None
     clock: Clock
 
-    def world(self) -> World:
-        """Return the targets and key services, those of the catalogue where none are given."""
+    def world(self, keys: tuple[KeyHolder, ...] = ()) -> World:
+        """Return the targets, those of the catalogue where none are given, and the key services, else `keys`."""
+        own = keys if self.keys is None else self.keys
         if self.targets is None:
             shipped = catalogue.load()
-            return World.of(shipped.targets(), self.keys, catalogue=self.digest or shipped.digest)
-        return World.of(self.targets, self.keys, catalogue=self.digest or _digest(self.targets, self.keys))
+            return World.of(shipped.targets(), own, catalogue=self.digest or shipped.digest)
+        return World.of(self.targets, own, catalogue=self.digest or _digest(self.targets, own))
 
 
 def _digest(targets: Iterable[Target], keys: Iterable[KeyHolder]) -> str:
@@ -118,11 +125,14 @@ def _load(content: str | bytes, file: str, circumstances: _Circumstances) -> Pol
         _places(parts, world, findings, exact=circumstances.targets is not None)
     if book is None or findings.failed:
         raise PolicyError(findings.diagnostics)
-    policy = Policy(book, world, clock=circumstances.clock)
+    if circumstances.keys is None:
+        world = circumstances.world(assumed_holders(book))
+    policy = Policy(book, world, clock=circumstances.clock, parts=parts)
     day = now.astimezone(UTC).toordinal()
     _empty(parts[0], policy, findings, day=day)
     _dark(parts[0], policy, findings, day=day)
-    return policy.with_warnings(findings.diagnostics)
+    policy.warnings = findings.diagnostics
+    return policy
 
 
 def _places(parts: Iterable[Part], world: World, findings: Findings, *, exact: bool) -> None:
@@ -199,7 +209,7 @@ def _dark(root: Part, policy: Policy, findings: Findings, *, day: int) -> None:
         if mask in seen:
             continue
         seen.add(mask)
-        if not policy.placement(mask, at_day=day).allowed:
+        if not policy.placement(mask, at_day=day).allowed and not policy.book.forbids(mask):
             findings.warning(
                 codes.DARK,
                 word.place,

@@ -11,12 +11,14 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Final
 
+from sovbroker.detect import Scan
 from sovbroker.errors import Diagnostic, InvalidArgument
 from sovbroker.labels import Label, Lattice
 from sovbroker.policy.classify import Classifier, Entry
 from sovbroker.policy.decision import Choice, Decision, Operation
 from sovbroker.policy.explain import Verdict, choose, verdict
 from sovbroker.policy.rulebook import Rulebook
+from sovbroker.policy.sources import Part
 from sovbroker.policy.table import Placing, Scope, Table, World
 
 __all__ = ["Cell", "Classification", "Clock", "Policy", "utc_now"]
@@ -84,27 +86,39 @@ class Policy:
 
     After loading, nothing that is asked of it raises, but InvalidArgument for what means nothing (an unknown label or
     operation). A decision depends on the policy, the facts, the day and the object alone. Every method may be called by
-    several threads at once. `warnings` is what loading it found.
+    several threads at once. `warnings` is what loading it found; `parts` are its files as they were written, the one
+    that was asked for first, () for a policy that was made from a rulebook.
     """
 
     def __init__(
-        self, book: Rulebook, world: World, *, clock: Clock = utc_now, warnings: Sequence[Diagnostic] = ()
+        self,
+        book: Rulebook,
+        world: World,
+        *,
+        clock: Clock = utc_now,
+        warnings: Sequence[Diagnostic] = (),
+        parts: Sequence[Part] = (),
     ) -> None:
         self.name = book.name
         self.lattice: Lattice = book.lattice
         self.warnings = tuple(warnings)
+        self.parts = tuple(parts)
         self.book = book
         self.world = world
         self._clock = clock
         self._shift = len(book.lattice.levels) - 1 + len(book.lattice.categories)
         self._label_top = (1 << self._shift) - 1
         self._matched = 1 << self._shift
-        rules = [Entry(rule.id, rule.mask | self._matched, rule.path, rule.meta) for rule in book.rules]
+        rules = [Entry(rule.id, rule.mask | self._matched, rule.path, rule.meta, rule.content) for rule in book.rules]
         waivers = [
             Entry(waiver.id, self._matched << (1 + index), waiver.path) for index, waiver in enumerate(book.waivers)
         ]
-        self._classifier = Classifier([*rules, *waivers])
-        self._bits = self._classifier.bits
+        self.entries = (*rules, *waivers)
+        """What matches keys, and the bits that each brings, `width` in all: for whoever asks two policies at once."""
+        self.width = self._shift + 1 + len(waivers)
+        self._classifier = Classifier(self.entries)
+        self.bits: Callable[[str], int] = self._classifier.bits
+        """The joined bits of every rule and waiver that matches a key by its path alone. The hot path; see `cell`."""
         self._days = sorted(world.epochs() | {waiver.expires for waiver in book.waivers})
         self._lock = threading.Lock()
         self._epochs: dict[int, _Epoch] = {}
@@ -130,7 +144,15 @@ class Policy:
             epoch = self._epoch_at(at_day)
         if label_mask > self._label_top:
             raise InvalidArgument(f"{label_mask} is not the mask of a label")
-        bits = label_mask | self._bits(key)
+        bits = label_mask | self.bits(key)
+        cell = epoch.cells.get(bits)
+        return self._cell(epoch, bits) if cell is None else cell
+
+    def cell(self, bits: int, at_day: int) -> Cell:
+        """Return where goes what has these joined `bits`, of keys and label masks, on a day; see `bits` and `route`."""
+        epoch = self._epoch
+        if not epoch.first <= at_day < epoch.end:
+            epoch = self._epoch_at(at_day)
         cell = epoch.cells.get(bits)
         return self._cell(epoch, bits) if cell is None else cell
 
@@ -153,11 +175,6 @@ class Policy:
     def table(self, at_day: int) -> Table:
         """Return the compiled table that holds on a day."""
         return self._epoch_at(at_day).table
-
-    def with_warnings(self, warnings: Sequence[Diagnostic]) -> Policy:
-        """Return this policy with the findings of its loading."""
-        self.warnings = tuple(warnings)
-        return self
 
     def _cell(self, epoch: _Epoch, bits: int, *, compute: bool = False) -> Cell:
         """Return the cell of joined bits, made now where it is not kept."""
@@ -203,13 +220,16 @@ class Policy:
         metadata: Mapping[str, str] | None = None,
         stored: Label | None = None,
         operation: str = "put",
+        scan: Scan | None = None,
         at: datetime | None = None,
     ) -> Decision:
         """Return where an object may go, with a reason for every target.
 
         The object's label is the join of every rule that matches `key` and `metadata`, of the caller's `label`, and of
-        the label that is `stored` with the data; where no rule matches, of the default too. `at` is a time with a
-        zone, now by the policy's clock where it is None; the day counts in UTC.
+        the label that is `stored` with the data; where no rule matches, of the default too. `scan` is what detectors
+        found in the content (see `detectors`): without one, no rule about content matches; with an incomplete one, the
+        default is joined. `at` is a time with a zone, now by the policy's clock where it is None; the day counts in
+        UTC.
 
         Raises InvalidArgument for an unknown label or operation, and for a time without a zone.
         """
@@ -220,8 +240,8 @@ class Policy:
         if not epoch.first <= day < epoch.end:
             epoch = self._epoch_at(day)
         given = self._given(label, stored)
-        entries = self._classifier.matches(key, metadata or NO_METADATA)
-        bits = given
+        entries = self._classifier.matches(key, metadata or NO_METADATA, scan)
+        bits = given | self._doubt(key, metadata or NO_METADATA, scan)
         for entry in entries:
             bits |= entry.bits
         cell = self._cell(epoch, bits, compute=doing is Operation.COMPUTE)
@@ -234,7 +254,11 @@ class Policy:
             operation=doing,
             targets=found.targets,
             mode=found.mode,
-            reasons=(self._why_label(own, rules, label=label, stored=stored), *found.reasons),
+            reasons=(
+                self._why_label(own, rules, label=label, stored=stored, scan=scan),
+                *self._unread(key, metadata or NO_METADATA, scan),
+                *found.reasons,
+            ),
             rejected=found.rejected,
             basis=found.basis,
             waiver=found.waiver,
@@ -257,10 +281,11 @@ class Policy:
         metadata: Mapping[str, str] | None = None,
         stored: Label | None = None,
         operation: str = "put",
+        scan: Scan | None = None,
         at: datetime | None = None,
     ) -> Decision:
         """Return what `decide` returns: a decision always explains itself."""
-        return self.decide(key, label=label, metadata=metadata, stored=stored, operation=operation, at=at)
+        return self.decide(key, label=label, metadata=metadata, stored=stored, operation=operation, scan=scan, at=at)
 
     def classify(
         self,
@@ -269,16 +294,38 @@ class Policy:
         label: str | Label | None = None,
         metadata: Mapping[str, str] | None = None,
         stored: Label | None = None,
+        scan: Scan | None = None,
     ) -> Classification:
         """Return an object's label and the rules that give it; see `decide`."""
-        entries = self._classifier.matches(key, metadata or NO_METADATA)
+        entries = self._classifier.matches(key, metadata or NO_METADATA, scan)
         bits = self._given(label, stored)
+        bits |= self._doubt(key, metadata or NO_METADATA, scan)
         for entry in entries:
             bits |= entry.bits
         mask = self._scope(bits, compute=False).mask
         rules = tuple(entry.name for entry in entries if entry.bits & self._matched) or ("default",)
         waivers = tuple(entry.name for entry in entries if not entry.bits & self._matched)
         return Classification(self.lattice.label(mask), rules, waivers, mask)
+
+    def detectors(self, key: str, metadata: Mapping[str, str] | None = None) -> frozenset[str]:
+        """Return the detectors that the content of an object has to be shown to before it can be labelled."""
+        return self._classifier.detectors(key, metadata or NO_METADATA)
+
+    def _doubt(self, key: str, metadata: Mapping[str, str], scan: Scan | None) -> int:
+        """Return the mask of the default where a scan does not answer everything that the rules ask; 0 otherwise."""
+        if scan is None or (scan.complete and self._classifier.detectors(key, metadata) <= scan.counts.keys()):
+            return 0
+        return self.book.default
+
+    def _unread(self, key: str, metadata: Mapping[str, str], scan: Scan | None) -> tuple[str, ...]:
+        """Say that content was not looked at, where it could raise the label."""
+        missing = sorted(self._classifier.detectors(key, metadata) - (set() if scan is None else scan.counts.keys()))
+        if not missing:
+            return ()
+        listed = ", ".join(f"`{name}`" for name in missing)
+        if scan is not None:
+            return (f"the scan did not look for {listed}, so the default is joined",)
+        return (f"the content was not looked at: {listed} may raise the label",)
 
     def _given(self, label: str | Label | None, stored: Label | None) -> int:
         mask = 0 if stored is None else self.lattice.mask(stored)
@@ -291,13 +338,17 @@ class Policy:
                 return mask | self.lattice.mask(label)
 
     @staticmethod
-    def _why_label(own: Label, rules: tuple[str, ...], *, label: str | Label | None, stored: Label | None) -> str:
+    def _why_label(
+        own: Label, rules: tuple[str, ...], *, label: str | Label | None, stored: Label | None, scan: Scan | None
+    ) -> str:
         if rules == ("default",):
             sources = ["no rule matches, so the default"]
         else:
             sources = [f"{'rule' if len(rules) == 1 else 'rules'} {', '.join(f'`{rule}`' for rule in rules)}"]
         sources += [f"the caller's `{label}`"] if label is not None else []
         sources += [f"the stored `{stored}`"] if stored is not None else []
+        if scan is not None and not scan.complete:
+            sources.append(f"the default because the content was not looked at to its end ({scan.why})")
         return f"label {own}: {', and '.join(sources)}"
 
     def _verdict(self, epoch: _Epoch, cell: Cell) -> Verdict:
@@ -319,6 +370,10 @@ class Policy:
         return found
 
     # --- time
+
+    def now(self) -> datetime:
+        """Return the time by the policy's clock."""
+        return self._clock()
 
     def _today(self) -> int:
         return _ordinal(self._clock())

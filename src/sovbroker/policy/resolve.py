@@ -7,22 +7,31 @@ one mistake is reported once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final, TypeVar
 
 from sovbroker.document import Findings, MapNode, Place, Word, suggest
-from sovbroker.errors import InvalidArgument
 from sovbroker.labels import Lattice
 from sovbroker.policy import codes
-from sovbroker.policy.glob import Glob
-from sovbroker.policy.language import DocumentDoc, ElementDoc, LimitsDoc, ModeDoc, WaiverDoc
+from sovbroker.policy.language import (
+    DocumentDoc,
+    ElementDoc,
+    LimitsDoc,
+    Status,
+)
 from sovbroker.policy.lattices import build_lattice
-from sovbroker.policy.mode import Mode
-from sovbroker.policy.rulebook import Alternative, Requirement, Retain, Rule, Rulebook, Waiver, order
+from sovbroker.policy.rulebook import (
+    Requirement,
+    Retain,
+    Rulebook,
+    order,
+)
+from sovbroker.policy.ruledocs import build_invariants, build_rules
 from sovbroker.policy.sources import Part
-from sovbroker.policy.waiverdocs import check_firm, check_limits
+from sovbroker.policy.waiverdocs import build_waivers, check_firm
+from sovbroker.policy.words import Words
 from sovbroker.policy.zonedocs import build_zone
 from sovbroker.policy.zones import Zone
 
@@ -45,22 +54,27 @@ class _Resolver:
     findings: Findings
     today: date
     schemes: frozenset[str]
-    zone_names: set[str] = field(default_factory=set[str])
-    used_zones: set[str] = field(default_factory=set[str])
-    lattice: Lattice | None = None
-    categories_sound: bool = True
+    words: Words = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.words = Words(self.findings)
+
+    @property
+    def lattice(self) -> Lattice | None:
+        return self.words.lattice
 
     def run(self) -> Rulebook | None:
         if not self.parts:
             return None
         root = self.parts[0].document
         self._root_only()
-        self.zone_names = {name for part in self.parts for name in raw_keys(part, "zones")}
-        self.lattice = build_lattice(self.parts, self.findings)
+        self.words.zones = {name for part in self.parts for name in raw_keys(part, "zones")}
+        self.words.lattice = build_lattice(self.parts, self.findings)
         zones = self._zones()
         requirements = self._requirements()
-        rules = self._rules()
-        waivers = self._waivers(root.limits or LimitsDoc())
+        rules = build_rules(self.parts, self.words)
+        waivers = build_waivers(self.parts, self.words, root.limits or LimitsDoc(), today=self.today)
+        always = build_invariants(self.parts, self.words)
         prefer = self._prefer(root)
         default = self._default(root)
         if self.lattice is not None and not self.findings.failed:
@@ -78,6 +92,8 @@ class _Resolver:
             rules=tuple(sorted(rules, key=lambda rule: rule.id)),
             waivers=tuple(sorted((w for _, w in waivers), key=lambda waiver: waiver.id)),
             prefer=prefer,
+            always=tuple(sorted(always, key=lambda invariant: invariant.id)),
+            limits=root.limits or LimitsDoc(),
         )
         return book if self._retention(book) else None
 
@@ -94,6 +110,22 @@ class _Resolver:
                         f"`{key}` in a file that a policy extends",
                         "say it in the policy itself; what is extended only adds requirements",
                     )
+
+        self._preview_alone()
+
+    def _preview_alone(self) -> None:
+        """Refuse a policy of which every requirement comes from what is only proposed."""
+        demanding = [part.document for part in self.parts if part.document.require]
+        previews = [d.pack for d in demanding if d.pack is not None and d.pack.status is Status.PREVIEW]
+        if previews and len(previews) == len(demanding):
+            root = self.parts[0]
+            extended = next(iter(root.document.extends), None)
+            self.findings.error(
+                codes.PREVIEW_ALONE,
+                root.node.place if extended is None else extended.pack.place,
+                f"only a preview demands anything here: {previews[0].title}",
+                "a preview is no law; extend a pack that is in force too, or say under `require` what you demand",
+            )
 
     # --- zones
 
@@ -119,30 +151,6 @@ class _Resolver:
                     )
         return zones
 
-    def _zone_names(self, names: Iterable[Word]) -> tuple[str, ...]:
-        for name in names:
-            self.used_zones.add(str(name))
-            if name not in self.zone_names:
-                self.findings.error(
-                    codes.NO_ZONE, name.place, f"there is no zone `{name}`", suggest(name, self.zone_names)
-                )
-        return tuple(str(name) for name in names)
-
-    def _store(self, store: Mapping[Word, ModeDoc]) -> tuple[Alternative, ...]:
-        self._zone_names(store)
-        return tuple(sorted((Alternative(str(z), self._mode(m)) for z, m in store.items()), key=lambda a: a.zone))
-
-    def _mode(self, doc: ModeDoc) -> Mode:
-        mode = Mode(doc.encrypt, doc.names, frozenset(self._zone_names(doc.keys)))
-        if not mode.sealed and (mode.names_encrypted or mode.keys):
-            self.findings.error(
-                codes.NEEDS_SEAL,
-                doc.place,
-                "hidden names and key zones mean nothing for what is not encrypted",
-                "add `encrypt: client`",
-            )
-        return mode
-
     # --- requirements
 
     def _requirements(self) -> dict[str, list[Requirement]]:
@@ -151,7 +159,19 @@ class _Resolver:
             for name, doc in part.document.require.items():
                 self._known_element(name)
                 found.setdefault(str(name), []).append(self._requirement(str(name), doc))
+        self._no_computing_by_pack(found)
         return found
+
+    def _no_computing_by_pack(self, found: dict[str, list[Requirement]]) -> None:
+        """Allow no computing where a pack alone says where: packs add demands, and this would be a permission."""
+        if self.lattice is None:
+            return
+        lowest = self.lattice.levels[0]
+        saying = [
+            p for p in self.parts for n, doc in p.document.require.items() if n == lowest and doc.compute is not None
+        ]
+        if saying and all(part.pack for part in saying):
+            found.setdefault(lowest, []).append(Requirement(lowest, compute=()))
 
     def _known_element(self, name: Word) -> None:
         if self.lattice is None:
@@ -165,7 +185,7 @@ class _Resolver:
         where = None
         if doc.where is not None:
             where = build_zone("where", doc.where, self.findings, schemes=self.schemes)
-        self.used_zones |= {str(name) for name in doc.deny}
+        self.words.used |= {str(name) for name in doc.deny}
         retain = Retain() if doc.retain is None else Retain(doc.retain.min, doc.retain.max)
         if doc.retain is not None and retain.contradicts:
             self.findings.error(
@@ -176,8 +196,8 @@ class _Resolver:
             )
         return Requirement(
             element=element,
-            store=None if doc.store is None else self._store(doc.store),
-            compute=None if doc.compute is None else tuple(sorted(self._zone_names(doc.compute))),
+            store=None if doc.store is None else self.words.store(doc.store),
+            compute=None if doc.compute is None else tuple(sorted(self.words.zone_names(doc.compute))),
             where=where,
             deny=tuple(sorted(str(name) for name in doc.deny)),
             count=doc.copies.count,
@@ -209,23 +229,13 @@ class _Resolver:
 
     # --- labels, rules, waivers
 
-    def _label(self, text: Word) -> int:
-        if self.lattice is None:
-            return 0
-        try:
-            return self.lattice.mask_of_text(text)
-        except InvalidArgument as error:
-            message, _, mend = str(error).partition("; ")
-            self.findings.error(codes.NO_LABEL, text.place, message, mend)
-            return 0
-
     def _default(self, root: DocumentDoc) -> int:
         if self.lattice is None:
             return 0
         top = self.lattice.mask_of_text(self.lattice.top_level)
         if root.default is None:
             return top
-        mask = self._label(root.default)
+        mask = self.words.label(root.default)
         if mask & top != top:
             self.findings.warning(
                 codes.WEAK_DEFAULT,
@@ -235,67 +245,15 @@ class _Resolver:
             )
         return mask
 
-    def _glob(self, text: Word) -> Glob | None:
-        try:
-            return Glob(str(text))
-        except ValueError as error:
-            self.findings.error(codes.BAD_GLOB, text.place, str(error))
-            return None
-
-    def _rules(self) -> list[Rule]:
-        rules: list[Rule] = []
-        for doc in self._unlike(lambda document: document.classify, "rule", lambda doc: doc.id):
-            mask = self._label(doc.label)
-            if doc.id == "default":
-                self.findings.error(
-                    codes.CONFLICT, doc.id.place, "`default` is what decisions call no rule", "rename it"
-                )
-            path = None if doc.path is None else self._glob(doc.path)
-            if doc.path is None and not doc.meta:
-                self.findings.error(
-                    codes.MATCHES_NOTHING, doc.place, f"rule `{doc.id}` looks at nothing", "give it a `path` or `meta`"
-                )
-            meta = tuple(sorted((str(name), str(value)) for name, value in doc.meta.items()))
-            rules.append(Rule(str(doc.id), mask, path, meta))
-        return rules
-
-    def _unlike(self, of: Callable[[DocumentDoc], Iterable[T]], noun: str, name: Callable[[T], Word]) -> list[T]:
-        """Return the rules or waivers of all files, and refuse an id that occurs twice."""
-        found: dict[str, T] = {}
-        for part in self.parts:
-            for doc in of(part.document):
-                word = name(doc)
-                if word in found:
-                    self.findings.error(
-                        codes.DUPLICATE, word.place, f"{noun} `{word}` is here twice", "rename one of them"
-                    )
-                found.setdefault(str(word), doc)
-        return list(found.values())
-
-    def _waivers(self, limits: LimitsDoc) -> list[tuple[WaiverDoc, Waiver]]:
-        waivers: list[tuple[WaiverDoc, Waiver]] = []
-
-        def of(document: DocumentDoc) -> tuple[WaiverDoc, ...]:
-            return document.waivers
-
-        for doc in self._unlike(of, "waiver", lambda doc: doc.id):
-            path, mask, store = self._glob(doc.path), self._label(doc.label), self._store(doc.store)
-            check_limits(doc, limits, findings=self.findings, today=self.today)
-            if path is not None:
-                approved = tuple(sorted(str(name) for name in doc.approved))
-                waiver = Waiver(str(doc.id), path, mask, store, str(doc.reason), str(doc.owner), approved, doc.expires)
-                waivers.append((doc, waiver))
-        return waivers
-
     # --- the rest
 
     def _prefer(self, root: DocumentDoc) -> tuple[str, ...]:
         for name in root.prefer or ():
             if name in CRITERIA:
                 continue
-            self.used_zones.add(str(name))
-            if name not in self.zone_names:
-                known = (*CRITERIA, *self.zone_names)
+            self.words.used.add(str(name))
+            if name not in self.words.zones:
+                known = (*CRITERIA, *self.words.zones)
                 self.findings.error(
                     codes.NO_ZONE, name.place, f"cannot prefer by `{name}`, which is no zone", suggest(name, known)
                 )
@@ -334,7 +292,7 @@ class _Resolver:
     def _unused(self) -> None:
         """Warn of a zone of the root that nothing names."""
         for name in self.parts[0].document.zones:
-            if name not in self.used_zones:
+            if name not in self.words.used:
                 self.findings.warning(
                     codes.UNUSED_ZONE, name.place, f"zone `{name}` is used by nothing", "use it or remove it"
                 )

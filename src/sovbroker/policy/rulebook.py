@@ -10,11 +10,11 @@ from datetime import date, timedelta
 
 from sovbroker.labels import Lattice
 from sovbroker.policy.glob import Glob
-from sovbroker.policy.language import Distinct
+from sovbroker.policy.language import Distinct, LimitsDoc, Work
 from sovbroker.policy.mode import Mode
-from sovbroker.policy.zones import Named, Predicate, Qualified, Within, Zone
+from sovbroker.policy.zones import Named, Predicate, Qualified, Seal, Within, Zone
 
-__all__ = ["Alternative", "Requirement", "Retain", "Rule", "Rulebook", "Waiver"]
+__all__ = ["Alternative", "Content", "Invariant", "Requirement", "Retain", "Rule", "Rulebook", "Waiver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,38 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What a rule looks for in content: at least `least` different findings of a detector."""
+
+    detector: str
+    least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """A classification rule: what matches `path` and has every pair of `meta` carries the label of `mask`."""
+    """A classification rule: what matches `path`, has every pair of `meta`, and holds `content`, carries `mask`."""
 
     id: str
     mask: int
     path: Glob | None = None
     meta: tuple[tuple[str, str], ...] = ()
+    content: Content | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What must hold whatever targets there are: what carries `mask` meets `demand`, or is refused where it is None.
+
+    It is about each target that is in all zones of `inside` and in none of `outside`, for each of `operations` (`store`
+    and `compute`).
+    """
+
+    id: str
+    mask: int
+    inside: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    demand: Mode | None = None
+    operations: tuple[Work, ...] = (Work.STORE, Work.COMPUTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +133,19 @@ class Rulebook:
     rules: tuple[Rule, ...]
     waivers: tuple[Waiver, ...]
     prefer: tuple[str, ...]
+    always: tuple[Invariant, ...] = ()
+    limits: LimitsDoc = field(default_factory=LimitsDoc)
+
+    def forbids(self, mask: int) -> bool:
+        """Whether the policy means what carries the label of `mask` to be stored nowhere: an invariant says so."""
+        return any(
+            i.demand is None
+            and not i.inside
+            and not i.outside
+            and Work.STORE in i.operations
+            and i.mask & mask == i.mask
+            for i in self.always
+        )
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of what the policy says: comments, order and layout do not change it."""
@@ -121,13 +159,13 @@ class Rulebook:
             "default": self.default,
             "zones": {zone.name: _zone(zone) for zone in self.zones.values()},
             "require": {name: [_requirement(r) for r in found] for name, found in self.requirements.items()},
-            "classify": [
-                [rule.id, rule.mask, rule.path.text if rule.path else None, dict(rule.meta)] for rule in self.rules
-            ],
+            "classify": [_rule(rule) for rule in self.rules],
             "waivers": [
                 [w.id, w.path.text, w.mask, _store(w.store), w.reason, w.owner, w.approved, w.expires.isoformat()]
                 for w in self.waivers
             ],
+            "always": [_invariant(invariant) for invariant in self.always],
+            "limits": [self.limits.scan_mib, self.limits.scan_seconds],
             "prefer": self.prefer,
         }
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -143,12 +181,31 @@ def _zone(zone: Zone) -> list[object]:
     return sorted((_predicate(p) for p in zone.predicates), key=str)
 
 
+def _rule(rule: Rule) -> list[object]:
+    content = None if rule.content is None else [rule.content.detector, rule.content.least]
+    return [rule.id, rule.mask, rule.path.text if rule.path else None, dict(rule.meta), content]
+
+
+def _invariant(invariant: Invariant) -> list[object]:
+    demand = None if invariant.demand is None else invariant.demand.to_dict()
+    return [
+        invariant.id,
+        invariant.mask,
+        sorted(invariant.inside),
+        sorted(invariant.outside),
+        demand,
+        sorted(invariant.operations),
+    ]
+
+
 def _predicate(predicate: Predicate) -> list[object]:
     match predicate:
         case Within():
             return [predicate.axis.value, sorted(predicate.countries)]
         case Qualified():
             return ["qualified", str(predicate)]
+        case Seal():
+            return ["seal", predicate.framework, dict(predicate.minimum), sorted(predicate.assessors)]
         case Named():
             return [predicate.what, sorted(predicate.ids)]
 

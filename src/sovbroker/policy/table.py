@@ -204,7 +204,7 @@ class Table:
         """Decide where a scope goes. Pure: the same scope has the same outcome for ever."""
         demands = self.demands(scope)
         options = self._compute_options(demands) if scope.compute else self._store_options(demands, scope.waivers)
-        ranked = tuple(sorted(options, key=lambda option: self._rank[option.target]))
+        ranked = tuple(sorted(options, key=self._rank_of))
         count, distinct, retain = self.obligations(scope)
         if retain.contradicts:
             return Placing(ranked, ())
@@ -285,6 +285,20 @@ class Table:
 
     # --- ranking
 
+    def _rank_of(self, option: Option) -> tuple[object, ...]:
+        """Return what an option is ranked by: at equal trust, first where less must be done to this very object."""
+        rank = self._rank[option.target]
+        if "zone" not in self.book.prefer:
+            return rank
+        after = self._trust_at + 1
+        return (*rank[:after], effort(option.code), *rank[after:])
+
+    @property
+    def _trust_at(self) -> int:
+        """Where in a rank the trust stands: zones side by side before it are one criterion."""
+        named = [name in self.book.zones for name in self.book.prefer[: self.book.prefer.index("zone")]]
+        return sum(1 for place, zone in enumerate(named) if not zone or place == 0 or not named[place - 1])
+
     def _ranks(self) -> list[tuple[object, ...]]:
         """Return what each target is ranked by, the smallest first."""
         trust = self._trust() if "zone" in self.book.prefer else [()] * len(self.subjects)
@@ -327,8 +341,13 @@ class Table:
             found = {option.target: option.code for option in self._store_options(demands, 0)}
             for index, own in enumerate(trust):
                 code = found.get(index)
-                own.append(1 << 30 if code is None else (code & 3) << 16 | (code >> FIRST_ZONE).bit_count())
+                own.append(1 << 30 if code is None else effort(code))
         return [tuple(own) for own in trust]
+
+
+def effort(code: int) -> int:
+    """Return a number that grows with what a mode demands: encryption, then names, then how many key zones."""
+    return (code & (ENCRYPT | NAMES)) << 16 | (code >> FIRST_ZONE).bit_count()
 
 
 def _minimal(pairs: set[tuple[int, int]]) -> set[tuple[int, int]]:

@@ -8,10 +8,33 @@ from datetime import date, timedelta
 from sovbroker.document import Findings
 from sovbroker.labels import Lattice
 from sovbroker.policy import codes
-from sovbroker.policy.language import LimitsDoc, WaiverDoc
+from sovbroker.policy.language import DocumentDoc, LimitsDoc, WaiverDoc
 from sovbroker.policy.rulebook import Requirement, Waiver
+from sovbroker.policy.ruledocs import unlike
+from sovbroker.policy.sources import Part
+from sovbroker.policy.words import Words
 
-__all__ = ["check_firm", "check_limits"]
+__all__ = ["build_waivers", "check_firm"]
+
+
+def build_waivers(
+    parts: Sequence[Part], words: Words, limits: LimitsDoc, *, today: date
+) -> list[tuple[WaiverDoc, Waiver]]:
+    """Return the waivers of all files, each as it is written and as it is meant."""
+    findings = words.findings
+    waivers: list[tuple[WaiverDoc, Waiver]] = []
+
+    def of(document: DocumentDoc) -> tuple[WaiverDoc, ...]:
+        return document.waivers
+
+    for doc in unlike(parts, of, "waiver", name=lambda doc: doc.id, findings=findings):
+        path, mask, store = words.glob(doc.path), words.label(doc.label), words.store(doc.store)
+        check_limits(doc, limits, findings=findings, today=today)
+        if path is not None:
+            approved = tuple(sorted(str(name) for name in doc.approved))
+            waiver = Waiver(str(doc.id), path, mask, store, str(doc.reason), str(doc.owner), approved, doc.expires)
+            waivers.append((doc, waiver))
+    return waivers
 
 
 def check_limits(doc: WaiverDoc, limits: LimitsDoc, *, findings: Findings, today: date) -> None:

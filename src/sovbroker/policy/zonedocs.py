@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from sovbroker.catalogue.countries import expand
+from sovbroker.catalogue.countries import COUNTRIES, expand
 from sovbroker.document import Findings, Word, suggest
 from sovbroker.errors import InvalidArgument
 from sovbroker.policy import codes
-from sovbroker.policy.language import ZoneDoc
+from sovbroker.policy.language import SealDoc, ZoneDoc
 from sovbroker.policy.vocabulary import SCHEMES
-from sovbroker.policy.zones import Axis, Named, Predicate, Qualified, Within, Zone
+from sovbroker.policy.zones import Axis, Named, Predicate, Qualified, Seal, Within, Zone
 
 __all__ = ["build_zone"]
+
+KNOWN: Final = "known"
+"""The group of every country, which a policy can ask for: what is there is known."""
 
 SCHEME: Final = re.compile(r"([a-z0-9][a-z0-9-]*)(?:\s*>=\s*([0-9]+(?:\.[0-9]+){0,3}))?")
 
@@ -30,10 +33,12 @@ def build_zone(name: str, doc: ZoneDoc, findings: Findings, *, schemes: Iterable
         if words is not None:
             predicates.append(_within(axis, words, findings))
     known = SCHEMES | frozenset(schemes)
-    for word in doc.qualified or ():
+    for word in sorted(doc.qualified or ()):
         found = _qualified(word, known, findings)
         if found is not None:
             predicates.append(found)
+    if doc.seal is not None:
+        predicates.append(_seal(doc.seal, findings))
     if doc.provider is not None:
         predicates.append(Named("provider", tuple(sorted(map(str, doc.provider)))))
     if doc.target is not None:
@@ -44,12 +49,22 @@ def build_zone(name: str, doc: ZoneDoc, findings: Findings, *, schemes: Iterable
 def _within(axis: Axis, words: tuple[Word, ...], findings: Findings) -> Within:
     countries = frozenset[str]()
     for word in words:
+        if word == KNOWN:
+            countries |= COUNTRIES
+            continue
         try:
             countries |= expand([str(word)])
         except InvalidArgument as error:
             message, _, mend = str(error).partition("; ")
             findings.error(codes.NO_COUNTRY, word.place, message, mend)
     return Within(axis, tuple(sorted(map(str, words))), countries)
+
+
+def _seal(doc: SealDoc, findings: Findings) -> Seal:
+    if not doc.levels:
+        message = "`seal` names no objective"
+        findings.error(codes.WRONG_VALUE, doc.place, message, "say the least SEAL of one at least: `SOV-2: 3`")
+    return Seal(str(doc.framework), doc.levels, tuple(sorted(map(str, doc.assessor))))
 
 
 def _qualified(word: Word, known: frozenset[str], findings: Findings) -> Qualified | None:

@@ -11,9 +11,19 @@ from datetime import date
 from enum import StrEnum
 from typing import assert_never
 
-from sovbroker.catalogue.facts import Basis, Evidence, Fact, Facts, KeyHolder, Qualification, Status, Target
+from sovbroker.catalogue.facts import (
+    Basis,
+    Evidence,
+    Fact,
+    Facts,
+    KeyHolder,
+    Qualification,
+    SealScore,
+    Status,
+    Target,
+)
 
-__all__ = ["Axis", "Named", "Predicate", "Qualified", "Subject", "Within", "Zone"]
+__all__ = ["Axis", "Named", "Predicate", "Qualified", "Seal", "Subject", "Within", "Zone"]
 
 
 class Axis(StrEnum):
@@ -155,6 +165,41 @@ def trimmed(version: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Seal:
+    """A live score by the EU Cloud Sovereignty Framework of version `framework`: at least `minimum` per objective.
+
+    `assessors` are those whose word counts, () for anyone's.
+    """
+
+    framework: str
+    minimum: tuple[tuple[str, int], ...]
+    assessors: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Spell it for people: `SEAL 1.2.1: SOV-1>=2, SOV-2>=3`."""
+        return f"SEAL {self.framework}: {', '.join(f'{name}>={least}' for name, least in self.minimum)}"
+
+    def unmet(self, subject: Subject, day: date) -> str:
+        """Say why the predicate is not met, by the nearest miss; "" when it is."""
+        scores = subject.facts.seal
+        if not scores:
+            return "seal: no score known"
+        misses = [self._miss(score, day) for score in scores]
+        return "" if "" in misses else f"seal: {'; '.join(dict.fromkeys(misses))}"
+
+    def _miss(self, score: SealScore, day: date) -> str:
+        if score.framework != self.framework:
+            return f"scored by version {score.framework}, and {self.framework} is needed"
+        if self.assessors and score.assessor not in self.assessors:
+            return f"scored by {score.assessor}, not by {' or '.join(self.assessors)}"
+        if reason := doubt(score.evidence, day):
+            return reason
+        levels = dict(score.levels)
+        low = [(name, levels.get(name), least) for name, least in self.minimum if levels.get(name, -1) < least]
+        return ", ".join(f"{name} {'unknown' if found is None else found} < {least}" for name, found, least in low)
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """The target, or its provider, is one of `ids`."""
 
@@ -166,10 +211,10 @@ class Named:
         names = {subject.provider} if self.what == "provider" else subject.names
         if not names.isdisjoint(self.ids):
             return ""
-        return f"the {self.what} is not {' or '.join(self.ids)}"
+        return f"the {self.what} is not {' or '.join(self.ids)}" if self.ids else f"no {self.what} is named"
 
 
-Predicate = Within | Qualified | Named
+Predicate = Within | Qualified | Seal | Named
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from sovbroker.catalogue.facts import (
     Facts,
     KeyHolder,
     Qualification,
+    SealScore,
     Status,
     Target,
 )
@@ -49,11 +50,14 @@ class World:
         numbers = tuple(int(part) for part in version.split(".")) if version else ()
         return Qualification(scheme, status, self.evidence(expires=until, **evidence), numbers)
 
-    def facts(self, located="FR", controlled="FR", *qualified, technology=None):
+    def scored(self, framework, assessor, levels, **evidence):
+        return SealScore(framework, assessor, tuple(sorted(levels.items())), self.evidence(**evidence))
+
+    def facts(self, located="FR", controlled="FR", *qualified, technology=None, seal=()):
         def fact(given):
             return given if isinstance(given, Fact) else self.fact(given)
 
-        return Facts(fact(located), fact(controlled), fact(technology), tuple(qualified))
+        return Facts(fact(located), fact(controlled), fact(technology), tuple(qualified), tuple(seal))
 
     def target(self, name, located="FR", controlled="FR", *qualified, **fields):
         provider, _, region = name.partition("/")
@@ -63,15 +67,21 @@ class World:
             provider=fields.pop("provider", provider),
             region=place if at else region,
             offer=offer if at else "object-storage",
-            facts=self.facts(located, controlled, *qualified, technology=fields.pop("technology", None)),
+            facts=self.facts(
+                located,
+                controlled,
+                *qualified,
+                technology=fields.pop("technology", None),
+                seal=fields.pop("seal", ()),
+            ),
             site=fields.pop("site", name),
             cost=None if (cost := fields.pop("cost", None)) is None else Decimal(cost),
             latency=None if (latency := fields.pop("latency", None)) is None else Decimal(latency),
             **fields,
         )
 
-    def keys(self, name, located="FR", controlled="FR", *qualified):
-        return KeyHolder(name, self.facts(located, controlled, *qualified))
+    def keys(self, name, located="FR", controlled="FR", *qualified, **fields):
+        return KeyHolder(name, self.facts(located, controlled, *qualified, **fields))
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +140,10 @@ class Reference:
         self.levels = policy["levels"]
         self.targets = sorted(targets, key=lambda t: t.id)
         self.holders = sorted(holders, key=lambda h: h.id)
+        # What was worked out is kept, or 10^5 objects would take minutes; no two questions share an answer.
+        self.known_zones = {}
+        self.known_modes = {}
+        self.known_places = {}
 
     # labels are (index of the level, set of categories)
 
@@ -142,7 +156,9 @@ class Reference:
 
     def label(self, text: str):
         level, categories, pending = 0, set(), []
-        for part in text.split("+"):
+        aliases = self.policy.get("aliases", {})
+        parts = [part for whole in aliases.get(text, text).split("+") for part in aliases.get(whole, whole).split("+")]
+        for part in parts:
             if part in self.levels:
                 level = max(level, self.levels.index(part))
             else:
@@ -162,17 +178,24 @@ class Reference:
     def join(a, b):
         return max(a[0], b[0]), a[1] | b[1]
 
-    def classify(self, key, label, metadata):
-        found, rules = (0, frozenset()), []
+    def classify(self, key, label, metadata, scan=None, stored=None):
+        """Return the label and the rules; `scan` is (counts by detector, whether all was read), None for no scan."""
+        found, rules, doubt = (0, frozenset()), [], scan is not None and not scan[1]
         for rule in self.policy.get("classify", []):
             path = "path" not in rule or glob_matches(rule["path"], key)
             meta = all(metadata.get(name) == value for name, value in rule.get("meta", {}).items())
-            if path and meta:
+            content = True
+            if "content" in rule:
+                content = scan is not None and scan[0].get(rule["content"], 0) >= int(rule.get("min", 1))
+                if path and meta and scan is not None and rule["content"] not in scan[0]:
+                    doubt = True
+            if path and meta and content:
                 rules.append(rule["id"])
                 found = self.join(found, self.label(rule["label"]))
-        if label is not None:
-            found = self.join(found, self.label(label))
-        if not rules:
+        for given in (label, stored):
+            if given is not None:
+                found = self.join(found, self.label(given))
+        if not rules or doubt:
             found = self.join(found, self.label(self.policy.get("default", self.levels[-1])))
         return found, tuple(sorted(rules)) or ("default",)
 
@@ -192,7 +215,7 @@ class Reference:
                 fact = getattr(thing.facts, axis)
                 if not fact.value or not self.counts(fact.evidence, day):
                     return False
-                if not fact.value <= expand(zone[axis]):
+                if "known" not in zone[axis] and not fact.value <= expand(zone[axis]):
                     return False
         for asked in zone.get("qualified", []):
             scheme, _, version = asked.partition(">=")
@@ -205,9 +228,23 @@ class Reference:
                 for q in thing.facts.qualified
             ):
                 return False
+        if "seal" in zone and not any(self.scores(zone["seal"], score, day) for score in thing.facts.seal):
+            return False
         if "provider" in zone and getattr(thing, "provider", None) not in zone["provider"]:
             return False
         return not ("target" in zone and thing.id not in zone["target"])
+
+    def scores(self, asked, score, day):
+        return (
+            score.framework == asked["framework"]
+            and score.assessor in asked.get("assessor", [score.assessor])
+            and self.counts(score.evidence, day)
+            and all(
+                dict(score.levels).get(name, -1) >= int(least)
+                for name, least in asked.items()
+                if name not in {"framework", "assessor"}
+            )
+        )
 
     @staticmethod
     def at_least(version, least):
@@ -216,7 +253,10 @@ class Reference:
         return (version + pad)[:width] >= (least + pad)[:width]
 
     def in_zone(self, name, thing, day):
-        return self.inside(self.policy["zones"][name], thing, day)
+        asked = (name, type(thing), thing.id, day)
+        if asked not in self.known_zones:
+            self.known_zones[asked] = self.inside(self.policy["zones"][name], thing, day)
+        return self.known_zones[asked]
 
     # placing; a mode is (encrypt, names, frozenset of key zones)
 
@@ -249,19 +289,19 @@ class Reference:
             ):
                 yield waiver
 
-    def modes(self, label, target, day, waivers):  # noqa: C901  # in the order of the specification, in one piece
-        """Return what one target may be used as: (mode, waivers), the least by the fixed order, or None."""
+    def joined(self, label, target, day, waivers):
+        """Return the joins of one alternative of each element that a key service can serve, as {(mode, waivers)}."""
         choices = []
         for _, doc in self.requirements(label):
             if self.denied(doc.get("deny", []), target, day):
-                return None
+                return set()
             if "where" in doc and not self.inside(doc["where"], target, day):
-                return None
+                return set()
             if "store" in doc:
                 ways = [
                     (self.mode(m), frozenset()) for zone, m in doc["store"].items() if self.in_zone(zone, target, day)
                 ]
-                if doc.get("waivable", True):
+                if str(doc.get("waivable", "true")) != "false":
                     ways += [
                         (self.mode(m), frozenset({w["id"]}))
                         for w in waivers
@@ -276,14 +316,32 @@ class Reference:
                 encrypt, names, keys, used = encrypt or e, names or n, keys | k, used | w
             if not keys or self.served(keys, day):
                 joined.add(((encrypt, names, keys), used))
-        if not joined:
-            return None
+        return joined
+
+    @staticmethod
+    def least(modes):
+        """Return the minimal ones of some modes."""
 
         def below(a, b):
             return a != b and a[0] <= b[0] and a[1] <= b[1] and a[2] <= b[2]
 
-        all_modes = {mode for mode, _ in joined}
-        least = [m for m in all_modes if not any(below(other, m) for other in all_modes)]
+        return {m for m in modes if not any(below(other, m) for other in modes)}
+
+    def least_modes(self, label, target, day, waivers):
+        """Return every minimal mode in which one target may be used; none of them where it may not."""
+        return self.least({mode for mode, _ in self.joined(label, target, day, waivers)})
+
+    def modes(self, label, target, day, waivers):
+        """Return what one target may be used as: (mode, waivers), the least by the fixed order, or None."""
+        asked = (label, target.id, day, tuple(w["id"] for w in waivers))
+        if asked not in self.known_modes:
+            self.known_modes[asked] = self.best(self.joined(label, target, day, waivers))
+        return self.known_modes[asked]
+
+    def best(self, joined):
+        if not joined:
+            return None
+        least = self.least({mode for mode, _ in joined})
         best = min(least, key=lambda m: (m[0], m[1], len(m[2]), tuple(sorted(m[2]))))
         order = [w["id"] for w in sorted(self.policy.get("waivers", []), key=lambda w: w["id"])]
         used = min(
@@ -295,7 +353,7 @@ class Reference:
     def served(self, keys, day):
         return {h.id for h in self.holders if all(self.in_zone(zone, h, day) for zone in keys)}
 
-    def rank(self, target, day):
+    def rank(self, target, day, own):
         key, listed = [], []
         for name in [*self.policy.get("prefer", ["zone", "cost", "latency"]), None]:
             if name in self.policy["zones"]:
@@ -309,16 +367,23 @@ class Reference:
                 for level in reversed(range(len(self.levels))):
                     found = self.modes((level, frozenset()), target, day, [])
                     key.append((9,) if found is None else (found[0][0], found[0][1], len(found[0][2])))
+                key.append((own[0], own[1], len(own[2])))
             elif name == "cost":
                 key.append((target.cost is None, target.cost or 0))
             elif name == "latency":
                 key.append((target.latency is None, target.latency or 0))
         return [*key, target.id]
 
-    def decide(self, key, *, label=None, metadata=None, day=TODAY, compute=False) -> Expected:  # noqa: C901  # see `modes`
-        own, rules = self.classify(key, label, metadata or {})
-        required = self.requirements(own)
+    def decide(self, key, *, label=None, metadata=None, day=TODAY, compute=False, scan=None, stored=None) -> Expected:
+        own, rules = self.classify(key, label, metadata or {}, scan, stored)
         waivers = [] if compute else list(self.live_waivers(key, own, day))
+        asked = (own, day, compute, tuple(w["id"] for w in waivers))
+        if asked not in self.known_places:
+            self.known_places[asked] = self.place(own, day, waivers, compute=compute)
+        return Expected(label=self.spell(own), rules=rules, **self.known_places[asked])
+
+    def place(self, own, day, waivers, *, compute):  # noqa: C901  # in the order of the specification, in one piece
+        required = self.requirements(own)
         found = {}
         for target in self.targets:
             if compute:
@@ -333,7 +398,7 @@ class Reference:
                     found[target.id] = ((False, False, frozenset()), frozenset())
             elif (mode := self.modes(own, target, day, waivers)) is not None:
                 found[target.id] = mode
-        ranked = sorted((t for t in self.targets if t.id in found), key=lambda t: self.rank(t, day))
+        ranked = sorted((t for t in self.targets if t.id in found), key=lambda t: self.rank(t, day, found[t.id][0]))
         count = max((doc.get("copies", {}).get("count", 1) for _, doc in required), default=1)
         distinct = {d for _, doc in required for d in doc.get("copies", {}).get("distinct", [])}
         if compute:
@@ -350,15 +415,13 @@ class Reference:
                     chosen = subset
                     break
         used = set().union(*(found[t.id][1] for t in chosen))
-        return Expected(
-            label=self.spell(own),
-            rules=rules,
-            chosen=[(t.id, self.say(found[t.id][0])) for t in chosen],
-            alternatives=[(t.id, self.say(found[t.id][0])) for t in ranked if t not in chosen],
-            rejected={t.id for t in self.targets if t.id not in found},
-            waivers=used,
-            retain=(low, high),
-        )
+        return {
+            "chosen": [(t.id, self.say(found[t.id][0])) for t in chosen],
+            "alternatives": [(t.id, self.say(found[t.id][0])) for t in ranked if t not in chosen],
+            "rejected": {t.id for t in self.targets if t.id not in found},
+            "waivers": used,
+            "retain": (low, high),
+        }
 
     def together(self, subset, distinct, found, day):
         def value(target, what):

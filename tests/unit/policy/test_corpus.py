@@ -58,8 +58,13 @@ def test_what_is_good_loads_with_the_warning_that_it_states(path, load):
     assert found == ([] if code == "nothing" else [(code, line)])
 
 
+LATER = re.compile(r"SB04.|SB05.|SB108|SB109|SB11.|SB12.")
+"""What loading does not find: `policy check` and `policy test` do."""
+
+
 def test_every_code_has_a_file():
-    assert {expected(path)[0] for path in (*BAD, *GOOD)} - {"nothing"} == set(TITLES)
+    loading = {code for code in TITLES if not LATER.fullmatch(code)}
+    assert {expected(path)[0] for path in (*BAD, *GOOD)} - {"nothing"} == loading
 
 
 def keys_of(shape):
@@ -77,9 +82,9 @@ def keys_of(shape):
                 yield from keys_of(inner)
 
 
-def test_every_key_and_code_of_the_language_is_documented():
-    page = (Path(__file__).parents[3] / "docs" / "policies.md").read_text("utf-8")
+def test_every_key_of_the_language_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "policy-language.md").read_text("utf-8")
     keys = set(keys_of(DOCUMENT))
     assert {"zones", "waivable", "approvals", "located"} <= keys
-    assert not [key for key in sorted(keys) if not re.search(rf"`{key}`|\b{key}:", page)]
-    assert not [f"{code} | {title}" for code, title in TITLES.items() if f"| {code} | {title}" not in page]
+    spelled = keys - {f"SOV-{number}" for number in range(3, 8)}  # the page says "from SOV-1 to SOV-8"
+    assert not [key for key in sorted(spelled) if not re.search(rf"`{key}`|\b{key}:", page)]

@@ -1,4 +1,6 @@
+import os
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -137,3 +139,25 @@ def test_packs_are_found_by_entry_points(load, shop):
     (found,) = refused(load, "[bad]")
     assert found.code == "SB015"
     assert found.file == "bad/policy.yaml"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(load, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (error,) = refused(load, "[pipe.yaml]")
+    assert (error.code, error.help) == ("SB015", "a pipe would block")
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_pack_alone_allows_no_computing(said):
+    text = """
+sovbroker: 1
+extends: [{pack: fr-secnumcloud, with: {level: public}}]
+levels: [public]
+zones: {anywhere: {}}
+require: {public: {store: {anywhere: {}}COMPUTE}}
+""".replace("COMPUTE", ", compute: [anywhere]" if said else "")
+    policy = policies.loads(
+        text, at=datetime(2026, 11, 25, tzinfo=UTC), clock=lambda: datetime(2026, 11, 25, tzinfo=UTC)
+    )
+    assert policy.decide("x", label="public").allowed
+    assert policy.decide("x", label="public", operation="compute").allowed == said

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sovbroker import policy as policies
 from sovbroker.policy.ranking import STEPS, Candidate, _Search, first_set
 
 attributes = st.tuples(st.sampled_from(["", "a", "b", "c"]), st.sampled_from(["x", "y", "z"]))
@@ -52,3 +53,19 @@ def test_a_search_that_would_not_end_gives_up_with_a_refusal(monkeypatch):
     monkeypatch.setattr("sovbroker.policy.ranking.STEPS", 5)
     assert search.run() == ()
     assert STEPS > 1000
+
+
+def test_at_equal_trust_the_place_where_less_must_be_done_comes_first(world):
+    text = """
+sovbroker: 1
+levels: [public]
+zones: {home: {controlled: [EEA]}, anywhere: {}}
+require:
+  public: {store: {anywhere: {}}}
+  personal: {store: {home: {}, anywhere: {encrypt: client}}}
+prefer: [zone, cost]
+"""
+    targets = [world.target("a/us", "FR", "US", cost="1"), world.target("b/fr", "FR", "FR", cost="2")]
+    policy = policies.loads(text, targets=targets, at=world.now, clock=lambda: world.now)
+    assert [c.target for c in policy.decide("x", label="public+personal").targets] == ["b/fr"]
+    assert [c.target for c in policy.decide("x", label="public").targets] == ["a/us"]

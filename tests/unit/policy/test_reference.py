@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sovbroker import policy as policies
 from sovbroker.catalogue.facts import Basis, Confidence, Status
+from sovbroker.detect import Scan
 from sovbroker.errors import PolicyError
 
 DAYS = [date(2026, 11, 24), date(2026, 12, 1), date(2027, 1, 1), date(2027, 6, 1)]
@@ -16,6 +17,8 @@ ZONES = {
     "european": {"located": ["EEA"], "controlled": ["EEA"]},
     "french": {"located": ["FR"]},
     "tech": {"technology": ["EU"]},
+    "somewhere": {"located": ["known"], "qualified": ["secnumcloud"]},
+    "seal": {"seal": {"framework": "1.2.1", "assessor": ["ec", "buyer"], "SOV-1": 2, "SOV-3": 1}},
     "mine": {"provider": ["p1", "p2"]},
     "one": {"target": ["p1/a", "p3/b"]},
     "anywhere": {},
@@ -45,7 +48,7 @@ def elements(draw):
     if draw(st.booleans()):
         found["compute"] = draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True))
     if draw(st.integers(0, 4)) == 0:
-        found["where"] = ZONES[draw(st.sampled_from(["european", "french", "tech", "mine"]))]
+        found["where"] = ZONES[draw(st.sampled_from(["european", "french", "tech", "mine", "seal"]))]
     if draw(st.integers(0, 4)) == 0:
         found["deny"] = draw(st.lists(st.sampled_from(["p1", "p2/a", "tech", "one"]), min_size=1, unique=True))
     if draw(st.integers(0, 2)) == 0:
@@ -67,13 +70,14 @@ def documents(draw):
     require.setdefault("personal", {})
     require.setdefault("health", {})
     labels = st.sampled_from([*names, f"{levels[0]}+k", f"{levels[-1]}+personal+m"])
-    rules = draw(st.lists(st.tuples(st.sampled_from([*PATHS, None]), st.booleans(), labels), max_size=5))
+    contents = st.sampled_from([{}, {}, {}, {"content": "email"}, {"content": "fr.nir", "min": 2}])
+    rules = draw(st.lists(st.tuples(st.sampled_from([*PATHS, None]), st.booleans(), contents, labels), max_size=5))
     classify = []
-    for index, (path, meta, label) in enumerate(rules):
-        rule = {"id": f"r{index}", "label": label}
+    for index, (path, meta, content, label) in enumerate(rules):
+        rule = {"id": f"r{index}", "label": label} | content
         if path is not None:
             rule["path"] = path
-        if meta or path is None:
+        if meta or len(rule) == 2:
             rule["meta"] = {"c": "3"}
         classify.append(rule)
     waivers = []
@@ -132,6 +136,18 @@ def worlds(draw, world):
             for _ in range(draw(st.integers(0, 2)))
         ]
 
+    def seal():
+        levels = st.dictionaries(st.sampled_from(["SOV-1", "SOV-3"]), st.integers(0, 4))
+        return [
+            world.scored(
+                draw(st.sampled_from(["1.2.1", "1.3"])),
+                draw(st.sampled_from(["ec", "provider"])),
+                draw(levels),
+                **draw(evidence),
+            )
+            for _ in range(draw(st.integers(0, 2)))
+        ]
+
     def place(name):
         return fact(["FR", "FR", "DE", "US", "FR US", None, ""]), fact(["FR", "US", "DE", None]), *qualified()
 
@@ -141,13 +157,16 @@ def worlds(draw, world):
             name,
             *place(name),
             technology=fact(["FR", "US", None]),
+            seal=seal(),
             site=draw(st.sampled_from(["", "s1", "s2", name])),
             cost=draw(st.sampled_from([None, "0.01", "0.02"])),
             latency=draw(st.sampled_from([None, "5"])),
         )
         for name in ids
     ]
-    holders = [world.keys(name, *place(name)) for name in draw(st.sampled_from([[], ["k1"], ["k1", "k2"]]))]
+    holders = [
+        world.keys(name, *place(name), seal=seal()) for name in draw(st.sampled_from([[], ["k1"], ["k1", "k2"]]))
+    ]
     return targets, holders
 
 
@@ -175,6 +194,10 @@ def shuffled(value, rng):
     return value
 
 
+scans = st.one_of(
+    st.none(),
+    st.tuples(st.dictionaries(st.sampled_from(["email", "fr.nir"]), st.integers(0, 3)), st.booleans()),
+)
 keys = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=4).map("/".join)
 
 
@@ -212,11 +235,14 @@ def test_the_compiled_policy_decides_as_the_reference_does(data, world, referenc
         compute = data.draw(st.booleans())
         at = datetime(day.year, day.month, day.day, tzinfo=UTC)
         operation = "compute" if compute else "put"
-        decision = policy.decide(key, label=label, metadata=metadata, at=at, operation=operation)
-        check(decision, slow.decide(key, label=label, metadata=metadata, day=day, compute=compute))
-        assert other.decide(key, label=label, metadata=metadata, at=at, operation=operation) == decision
-        assert policy.decide(key, label=label, metadata=metadata, at=at, operation=operation) == decision
-        if not metadata and not compute:
+        found = data.draw(scans)
+        scan = None if found is None else Scan(found[0], complete=found[1], why="cut")
+        asked = {"label": label, "metadata": metadata, "scan": scan, "at": at, "operation": operation}
+        decision = policy.decide(key, **asked)
+        check(decision, slow.decide(key, label=label, metadata=metadata, scan=found, day=day, compute=compute))
+        assert other.decide(key, **asked) == decision
+        assert policy.decide(key, **asked) == decision
+        if not metadata and not compute and scan is None:
             mask = 0 if label is None else policy.lattice.mask_of_text(label)
             cell = policy.route(key, mask, day.toordinal())
             assert cell.choice == decision.targets

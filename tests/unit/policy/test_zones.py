@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from sovbroker.catalogue.facts import Basis, Confidence, Status
-from sovbroker.policy.zones import Axis, Named, Qualified, Subject, Within, Zone, members
+from sovbroker.catalogue.facts import Basis, Confidence, SealScore, Status
+from sovbroker.policy.zones import Axis, Named, Qualified, Seal, Subject, Within, Zone, members
 
 EEA = frozenset({"FR", "DE", "NL"})
 LOCATED = Within(Axis.LOCATED, ("EEA",), EEA)
@@ -106,3 +107,30 @@ def test_a_zone_is_a_conjunction(world):
     assert len(zone.unmet(Subject.of(bad), world.today)) == 2
     assert Zone("anywhere").holds(Subject.of(bad), world.today)
     assert members(zone, [Subject.of(bad), Subject.of(good)], day=world.today) == 0b10
+
+
+def test_a_seal_is_met_by_one_live_score_of_the_same_framework(world, unmet):
+    asked = Seal("1.2.1", (("SOV-1", 2), ("SOV-2", 3)), ("buyer", "ec"))
+
+    def score(framework="1.2.1", assessor="ec", expires=None, **levels):
+        named = tuple((name.replace("_", "-"), level) for name, level in levels.items())
+        return SealScore(framework, assessor, named, replace(world.evidence(), expires=expires))
+
+    def ask(*scores):
+        return unmet(asked, world_facts=scores)
+
+    def unmet(predicate, *, world_facts):
+        target = world.target("p/r")
+        return predicate.unmet(Subject.of(replace(target, facts=replace(target.facts, seal=world_facts))), world.today)
+
+    good = score(SOV_1=2, SOV_2=4)
+    assert ask(good) == ""
+    assert ask() == "seal: no score known"
+    assert ask(score(SOV_1=2)) == "seal: SOV-2 unknown < 3"
+    assert ask(score(SOV_1=1, SOV_2=3)) == "seal: SOV-1 1 < 2"
+    assert ask(score("1.1", SOV_1=4, SOV_2=4)) == "seal: scored by version 1.1, and 1.2.1 is needed"
+    assert ask(score(assessor="seller", SOV_1=4, SOV_2=4)) == "seal: scored by seller, not by buyer or ec"
+    assert ask(score(expires=world.today, SOV_1=4, SOV_2=4)) == f"seal: expired on {world.today}"
+    # Two halves do not make one: each score stands for itself.
+    assert ask(score(SOV_1=4), score(SOV_2=4)) == "seal: SOV-2 unknown < 3; SOV-1 unknown < 2"
+    assert ask(score(SOV_1=0), good) == ""
