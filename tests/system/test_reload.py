@@ -7,6 +7,7 @@ import time
 import pytest
 
 from sovbroker.errors import ConfigError
+from sovbroker.policy import trial
 
 CASES = """
 sovbroker-tests: 1
@@ -137,3 +138,36 @@ def test_the_built_in_policy_cannot_be_reloaded(clouds):
     config.write_text(config.read_text().replace("policy: policy.yaml", ""))
     with pytest.raises(ConfigError, match="no policy file"):
         clouds.open().reload()
+
+
+def test_a_file_that_changes_while_it_is_judged_is_not_taken(broker, clouds, monkeypatch):
+    judge = trial.try_policy
+
+    def meddle(*args, **options):
+        found = judge(*args, **options)
+        change(clouds, "name: judged", "name: another")
+        return found
+
+    monkeypatch.setattr(trial, "try_policy", meddle)
+    change(clouds, "name: system-tests", "name: judged")
+    outcome = broker.reload()
+    assert (outcome.taken, outcome.why) == (False, "it changed while it was being judged")
+    assert broker.policy.name == "system-tests"
+
+
+def test_a_mend_in_a_file_that_only_the_changed_policy_extends_is_seen(clouds):
+    clouds.write()
+    (clouds.folder / "policy.tests.yaml").write_text(CASES)
+    config = clouds.folder / "sovbroker.yaml"
+    config.write_text(config.read_text().replace("policy: policy.yaml", "policy: policy.yaml\nreload: 1"))
+    broker = clouds.open()
+    more = clouds.folder / "more.yaml"
+    more.write_text("sovbroker: 1\nzonse: {}\n")
+    change(clouds, "name: system-tests", "name: another\nextends: [more.yaml]")
+    assert broker.reload().why == "it does not load"
+    more.write_text("sovbroker: 1\n")
+    deadline = time.monotonic() + 30
+    while broker.policy.name != "another" and time.monotonic() < deadline:
+        broker.put("public/a", b"1")
+        time.sleep(0.05)
+    assert broker.policy.name == "another"

@@ -33,8 +33,8 @@ def test_a_policy_that_is_proved_exits_with_0_and_says_what_was_proved(policy, r
     assert any(line.startswith("proved for 2 labels x 2 possible targets x ") for line in lines)
     assert "  yes: every reachable label (2) has a placement" in lines
     assert lines[-1].startswith("0 errors, ")
-    # No key service is configured, which is a warning: a configuration would say where the keys are.
-    assert "warning[SB101]: label `internal` has no placement today" in result.out
+    # No key service is configured yet: one is assumed wherever keys have to be.
+    assert "SB101" not in result.out
 
 
 def test_a_policy_that_is_not_proved_exits_with_2_and_prints_the_case(policy, run):
@@ -51,7 +51,7 @@ def test_the_day_decides(policy, run):
         told = json.loads(run("policy", "check", "p.yaml", "--json", "--at", day).out)
         return told["proof"]["at"], {d["code"] for d in told["diagnostics"]}
 
-    assert codes("2026-11-24") == ("2026-11-24", {"SB101", "SB108"})
+    assert codes("2026-11-24") == ("2026-11-24", {"SB108"})
     day, found = codes("2029-01-01")
     assert day == "2029-01-01"
     # Every qualification has lapsed then; and what both loading and proving find is told once.

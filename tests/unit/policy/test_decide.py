@@ -404,3 +404,25 @@ def test_the_default_policy_seals_everything_here(world):
         assert decision.targets[0].keys == ("main",)
     elsewhere = policies.loads(policies.DEFAULT, targets=[world.target("aws/x", provider="aws")], at=world.now)
     assert not elsewhere.decide("any/key").allowed
+
+
+def test_an_invariant_tells_what_is_meant_to_lie_nowhere(world):
+    text = """
+sovbroker: 1
+levels: [public, secret]
+zones: {home: {located: [FR]}}
+require: {public: {store: {home: {}}}, classified: {store: {}}, dr: {store: {}}, personal: {store: {home: {}}}}
+always:
+  - {id: nowhere, label: classified, demand: refused}
+  - {id: not-abroad, label: dr, outside: [home], demand: refused}
+  - {id: not-inside, label: dr, inside: [home], demand: refused}
+  - {id: no-computing, label: personal, operation: compute, demand: refused}
+"""
+    policy = policies.loads(text, targets=[world.target("p/a")], at=world.now)
+    forbidden = {
+        name
+        for name in ("public", "secret", "classified", "dr", "personal", "secret+classified")
+        if policy.book.forbids(policy.lattice.mask_of_text(name))
+    }
+    assert forbidden == {"classified", "secret+classified"}
+    assert [d.code for d in policy.warnings] == ["SB101"], "only what is meant to lie nowhere is not warned of"
