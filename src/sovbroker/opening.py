@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -135,7 +136,7 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
             hosts=hosts,
             settings=settings,
         ),
-        credentials=target.credentials.resolve,
+        credentials=partial(target.credentials.resolve, connection.adapter),
     )
 
 

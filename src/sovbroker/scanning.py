@@ -67,10 +67,15 @@ def seen(policy: Policy, request: Request, data: Data) -> Generator[Seen]:
         yield _twice(scanner, cast("BinaryIO", data))
     elif hasattr(data, "read"):
         yield _once(scanner, cast("BinaryIO", data))
-    elif isinstance(data, str) or not hasattr(data, "__iter__"):
+    elif not _gives_bytes(data):
         yield Seen(scanner.finish(truncated=True), data)
     else:
         yield _once(scanner, cast("BinaryIO", _Pieces(data)))
+
+
+def _gives_bytes(data: object) -> bool:
+    """Whether it can be iterated for bytes, as far as can be told beforehand."""
+    return hasattr(data, "__iter__") and not isinstance(data, str)
 
 
 def _seekable(data: object) -> bool:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from sovbroker.errors import ConfigError
@@ -14,8 +15,32 @@ from sovbroker.ports import Credentials
 
 __all__ = ["CREDENTIAL_NAMES", "CredentialSource", "SecretSource"]
 
-CREDENTIAL_NAMES: Final = ("access_key", "secret_key", "session_token")
-NEEDED: Final = frozenset({"access_key", "secret_key"})
+CREDENTIAL_NAMES: Final = (
+    "access_key",
+    "secret_key",
+    "session_token",
+    "account",
+    "sas",
+    "service_account",
+    "username",
+    "password",
+    "token",
+)
+"""Every name that a credential can have: keys of S3 and Azure, tokens of either, Google's key files, WebDAV's users."""
+
+COMPLETE: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
+    {
+        "s3": (("access_key", "secret_key"),),
+        "azure": (("access_key",), ("sas",)),
+        "gcs": (("service_account",),),
+        "webdav": (("username", "password"), ("token",)),
+    }
+)
+"""For each adapter, the sets of names of which one has to be there; the first is what an error asks for."""
+
+DOCUMENTS: Final = frozenset({"service_account"})
+"""Credentials that are a file's whole content."""
+
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -27,8 +52,8 @@ class SecretSource:
     file: Path | None = None
     literal: str | None = field(default=None, repr=False)
 
-    def resolve(self) -> str:
-        """Return the secret. Raises ConfigError that says what to set, or which mode a file needs."""
+    def resolve(self, *, whole: bool = False) -> str:
+        """Return the secret; `whole` takes all of a file. Raises ConfigError that says what to set or which mode."""
         if self.literal is not None:
             return self.literal
         if self.env is not None:
@@ -38,7 +63,7 @@ class SecretSource:
             return value
         if self.file is None:
             raise ConfigError("a secret needs `env` or `file`")
-        return _first_line(self.file)
+        return _content(self.file, whole=whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +71,41 @@ class CredentialSource:
     """The credentials of one target: a prefix of environment variables, a profile of the SDK, or single secrets.
 
     With the prefix `OUTSCALE`, the variables are OUTSCALE_ACCESS_KEY, OUTSCALE_SECRET_KEY and, where there is one,
-    OUTSCALE_SESSION_TOKEN.
+    OUTSCALE_SESSION_TOKEN; an adapter that has other credentials has other variables, such as AZURE_SAS.
     """
 
     env: str | None = None
     profile: str | None = None
     single: Mapping[str, SecretSource] = field(default_factory=dict[str, SecretSource])
 
-    def resolve(self) -> Credentials:
-        """Return the credentials. Raises ConfigError that says what is missing."""
+    def resolve(self, adapter: str = "s3") -> Credentials:
+        """Return the credentials for an adapter. Raises ConfigError that says what is missing."""
         values: dict[str, str] = {}
         if self.profile is not None:
             values["profile"] = self.profile
         if self.env is not None:
-            for name in CREDENTIAL_NAMES:
-                variable = f"{self.env}_{name.upper()}"
-                if name in NEEDED or os.environ.get(variable):
-                    values[name] = SecretSource(env=variable).resolve()
+            known = {name: os.environ.get(f"{self.env}_{name.upper()}") for name in CREDENTIAL_NAMES}
+            found = {name: value for name, value in known.items() if value}
+            ways = COMPLETE.get(adapter, ())
+            if ways and not any(set(way) <= set(found) for way in ways):
+                missing = next(name for name in ways[0] if name not in found)
+                SecretSource(env=f"{self.env}_{missing.upper()}").resolve()
+            values.update(found)
         for name, source in self.single.items():
-            values[name] = source.resolve()
+            values[name] = source.resolve(whole=name in DOCUMENTS)
         return Credentials(values)
 
 
-def _first_line(path: Path) -> str:
+def _content(path: Path, *, whole: bool) -> str:
+    """Return a private file's first line, or all of it."""
     try:
         mode = path.stat().st_mode
         if mode & OTHERS:
             raise ConfigError(f"the secret file `{path}` can be read by others; run `chmod 600 {path}`")
-        line = path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the secret file `{path}`: {error}") from error
+    line = text if whole else text.partition("\n")[0].rstrip("\r")
     if not line:
         raise ConfigError(f"the secret file `{path}` is empty; its first line is the secret")
     return line

@@ -59,3 +59,44 @@ def test_nothing_shows_a_secret():
     assert "hunter2" not in repr(source) + str(source) + repr(found) + str(found)
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "given", "missing"),
+    [
+        ("s3", {"ACCESS_KEY": "a"}, "X_SECRET_KEY"),
+        ("s3", {}, "X_ACCESS_KEY"),
+        ("azure", {"SECRET_KEY": "s"}, "X_ACCESS_KEY"),
+        ("gcs", {}, "X_SERVICE_ACCOUNT"),
+        ("webdav", {"USERNAME": "u"}, "X_PASSWORD"),
+    ],
+)
+def test_a_prefix_without_what_its_adapter_needs_names_the_variable(adapter, given, missing, monkeypatch):
+    for name, value in given.items():
+        monkeypatch.setenv(f"X_{name}", value)
+    with pytest.raises(ConfigError, match=f"`{missing}` is not set"):
+        CredentialSource(env="X").resolve(adapter)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "given"),
+    [
+        ("s3", {"access_key": "a", "secret_key": "b"}),
+        ("azure", {"access_key": "a", "account": "b"}),
+        ("azure", {"sas": "a"}),
+        ("webdav", {"token": "a"}),
+    ],
+)
+def test_each_adapter_takes_its_own_names(adapter, given, monkeypatch):
+    for name, value in given.items():
+        monkeypatch.setenv(f"X_{name.upper()}", value)
+    found = CredentialSource(env="X").resolve(adapter)
+    assert {name: found.get(name) for name in given} == given
+
+
+def test_a_key_file_is_taken_whole(tmp_path):
+    path = tmp_path / "key.json"
+    path.write_text('{\n  "type": "service_account"\n}\n')
+    path.chmod(0o600)
+    source = CredentialSource(single={"service_account": SecretSource(file=path)})
+    assert source.resolve("gcs").get("service_account") == path.read_text()

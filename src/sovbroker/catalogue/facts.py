@@ -123,7 +123,7 @@ class Qualification:
 
 @dataclass(frozen=True, slots=True)
 class SealScore:
-    """One assessor's score by the EU Cloud Sovereignty Framework: a SEAL from 0 to 4 per objective (`SOV-1` to `SOV-8`).
+    """One assessor's score by the EU Cloud Sovereignty Framework: a SEAL from 0 to 4 for `SOV-1` to `SOV-8`.
 
     Scores of different versions of the framework (`framework`, such as `1.2.1`) do not compare.
     """

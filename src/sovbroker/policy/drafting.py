@@ -55,6 +55,7 @@ targets:
   lab/home: {{located: [FR], controlled: [FR]}}
   lab/abroad: {{located: [FR], controlled: [FR, US]}}
   lab/far: {{located: [US], controlled: [US]}}
+  lab/branch: {{located: [US], controlled: [FR]}}
 keys:
   key-at-home: {{located: [FR], controlled: [FR]}}
   key-abroad: {{located: [FR], controlled: [US]}}

@@ -8,7 +8,7 @@ from sovbroker.document import Findings, Word, suggest
 from sovbroker.errors import InvalidArgument
 from sovbroker.labels import Category, Lattice
 from sovbroker.policy import codes
-from sovbroker.policy.language import CategoryDoc
+from sovbroker.policy.documents import CategoryDoc
 from sovbroker.policy.sources import Part
 from sovbroker.policy.vocabulary import ALIASES, CATEGORIES
 

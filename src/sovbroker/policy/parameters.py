@@ -58,9 +58,9 @@ def _bind(document: MapNode, given: Mapping[Word, Node], findings: Findings, *, 
     if findings.failed or not isinstance(declared, MapNode):
         return document
     binder = _Binder(values, findings)
-    own = [entry for entry in document.entries if entry[0] == DECLARED]
+    declaration = [entry for entry in document.entries if entry[0] == DECLARED]
     rest = MapNode(tuple(entry for entry in document.entries if entry[0] != DECLARED), document.place)
-    return MapNode((*own, *binder.entries(rest)), document.place)
+    return MapNode((*declaration, *binder.entries(rest)), document.place)
 
 
 def spelling(node: Node) -> str:

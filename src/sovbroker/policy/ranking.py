@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sovbroker.catalogue.facts import Target
-from sovbroker.policy.language import Distinct
+from sovbroker.policy.documents import Distinct
 
 __all__ = ["STEPS", "Candidate", "attributes", "first_set"]
 

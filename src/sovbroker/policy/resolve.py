@@ -15,12 +15,7 @@ from typing import Final, TypeVar
 from sovbroker.document import Findings, MapNode, Place, Word, suggest
 from sovbroker.labels import Lattice
 from sovbroker.policy import codes
-from sovbroker.policy.language import (
-    DocumentDoc,
-    ElementDoc,
-    LimitsDoc,
-    Status,
-)
+from sovbroker.policy.documents import DocumentDoc, ElementDoc, LimitsDoc, Status
 from sovbroker.policy.lattices import build_lattice
 from sovbroker.policy.rulebook import (
     Requirement,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from sovbroker.labels import Lattice
+from sovbroker.policy.documents import Distinct, LimitsDoc, Work
 from sovbroker.policy.glob import Glob
-from sovbroker.policy.language import Distinct, LimitsDoc, Work
 from sovbroker.policy.mode import Mode
 from sovbroker.policy.zones import Named, Predicate, Qualified, Seal, Within, Zone
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from sovbroker import detect
 from sovbroker.document import Findings, Word, suggest
 from sovbroker.policy import codes
-from sovbroker.policy.language import AlwaysDoc, DocumentDoc, RuleDoc, Work
+from sovbroker.policy.documents import AlwaysDoc, DocumentDoc, RuleDoc, Work
 from sovbroker.policy.rulebook import Content, Invariant, Rule
 from sovbroker.policy.sources import Part
 from sovbroker.policy.words import Words

@@ -16,7 +16,7 @@ from sovbroker.catalogue.countries import COUNTRIES, GROUPS
 from sovbroker.document import Day, Shape
 from sovbroker.document.pattern import anchored, between
 from sovbroker.document.schema import json_schema
-from sovbroker.policy import language, zonedocs
+from sovbroker.policy import documents, language, zonedocs
 from sovbroker.policy.resolve import CRITERIA
 
 __all__ = ["IDENTITY", "schema"]
@@ -126,7 +126,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "seal": {
         "framework": "The version of the framework that was assessed.",
         "assessor": "Who assessed it: one of these; anybody where it is left out.",
-        **{objective: f"The least level of {objective}, from 0 to 4." for objective in language.OBJECTIVES},
+        **{objective: f"The least level of {objective}, from 0 to 4." for objective in documents.OBJECTIVES},
     },
     "mode": {
         "encrypt": "`client`: encrypted before it leaves.",
@@ -204,7 +204,7 @@ def _refined(made: Json) -> Json:
     zones["propertyNames"] = _both(zones["propertyNames"], {"not": {"enum": list(CRITERIA)}})
 
     _ask(definitions["rule"], {"dependentRequired": {"min": ["content"]}} | _one_of_keys("path", "meta", "content"))
-    _ask(definitions["seal"], _one_of_keys(*language.OBJECTIVES))
+    _ask(definitions["seal"], _one_of_keys(*documents.OBJECTIVES))
     hidden = {"properties": {"names": {"const": "encrypt"}}, "required": ["names"]}
     sealed = {"properties": {"encrypt": {"const": "client"}}, "required": ["encrypt"]}
     _ask(definitions["mode"], {"if": {"anyOf": [hidden, {"required": ["keys"]}]}, "then": sealed})

@@ -17,7 +17,8 @@ from typing import Final
 
 from sovbroker.document import SIZE_MAX, Findings, MapNode, Node, Place, Word, decode, read, suggest
 from sovbroker.policy.codes import DOCUMENT_CODES, NO_FILE
-from sovbroker.policy.language import DOCUMENT, DocumentDoc, ExtendDoc
+from sovbroker.policy.documents import DocumentDoc, ExtendDoc
+from sovbroker.policy.language import DOCUMENT
 from sovbroker.policy.parameters import bind, plain, spelling
 
 __all__ = ["PACKS", "Part", "describe", "gather", "packs"]

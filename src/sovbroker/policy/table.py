@@ -14,7 +14,7 @@ from typing import Final
 
 from sovbroker.catalogue.facts import KeyHolder, Target
 from sovbroker.errors import InvalidArgument
-from sovbroker.policy.language import Distinct
+from sovbroker.policy.documents import Distinct
 from sovbroker.policy.mode import Encrypt, Mode, Names
 from sovbroker.policy.ranking import Candidate, attributes, first_set
 from sovbroker.policy.rulebook import Requirement, Retain, Rulebook, Waiver

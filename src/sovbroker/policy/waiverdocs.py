@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from sovbroker.document import Findings
 from sovbroker.labels import Lattice
 from sovbroker.policy import codes
-from sovbroker.policy.language import DocumentDoc, LimitsDoc, WaiverDoc
+from sovbroker.policy.documents import DocumentDoc, LimitsDoc, WaiverDoc
 from sovbroker.policy.rulebook import Requirement, Waiver
 from sovbroker.policy.ruledocs import unlike
 from sovbroker.policy.sources import Part

@@ -9,8 +9,8 @@ from sovbroker.document import Findings, Word, suggest
 from sovbroker.errors import InvalidArgument
 from sovbroker.labels import Lattice
 from sovbroker.policy import codes
+from sovbroker.policy.documents import ModeDoc
 from sovbroker.policy.glob import Glob
-from sovbroker.policy.language import ModeDoc
 from sovbroker.policy.mode import Mode
 from sovbroker.policy.rulebook import Alternative
 

@@ -10,7 +10,7 @@ from sovbroker.catalogue.countries import COUNTRIES, expand
 from sovbroker.document import Findings, Word, suggest
 from sovbroker.errors import InvalidArgument
 from sovbroker.policy import codes
-from sovbroker.policy.language import SealDoc, ZoneDoc
+from sovbroker.policy.documents import SealDoc, ZoneDoc
 from sovbroker.policy.vocabulary import SCHEMES
 from sovbroker.policy.zones import Axis, Named, Predicate, Qualified, Seal, Within, Zone
 

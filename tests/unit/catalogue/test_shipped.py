@@ -167,7 +167,10 @@ def test_presets():
     assert KNOWN.connection("cloud-temple/fr1").settings["signature"] == "s3"
     assert KNOWN.connection("scaleway/fr-par").settings["parts_max"] == 1000
     assert KNOWN.connection("aws/eu-west-3").settings["checksums"] == "when-supported"
-    assert KNOWN.connection("bleu/bleufrancecentral").settings == {"authority": "login.sovcloud-identity.fr"}
+    assert KNOWN.connection("bleu/bleufrancecentral").settings == {
+        "authority": "login.sovcloud-identity.fr",
+        "suffix": "core.sovcloud-api.fr",
+    }
 
 
 @pytest.mark.parametrize("provider", ["oodrive", "jamespot", "worldline"])

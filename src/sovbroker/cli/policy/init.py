@@ -33,11 +33,11 @@ def init(
     for path in texts:
         if path.exists():
             raise InvalidArgument(f"`{path}` is there already, and nothing was written; name another file")
-    try:
-        for path, text in texts.items():
+    for path, text in texts.items():
+        try:
             path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidArgument(f"cannot write `{path}`: {error.strerror}") from error
+        except OSError as error:
+            raise InvalidArgument(f"cannot write `{path}`: {error.strerror}") from error
     if session.options.json:
         session.screen.data({"files": [str(path) for path in texts]})
         return

@@ -15,7 +15,7 @@ from typing import Final
 
 from sovbroker.catalogue.facts import Fact, Facts, KeyHolder, Status, Target
 from sovbroker.errors import InvalidArgument
-from sovbroker.policy.language import OBJECTIVES
+from sovbroker.policy.documents import OBJECTIVES
 from sovbroker.policy.mode import Mode
 from sovbroker.policy.policy import Policy
 from sovbroker.policy.rulebook import Alternative, Requirement, Waiver

@@ -130,13 +130,10 @@ class Advice:
 
 
 def _covers(other: Rule, rule: Rule) -> bool:
-    """Whether whatever `rule` matches is matched by `other` too, and labelled as strictly at least."""
-    if other.mask & rule.mask != rule.mask or not set(other.meta) <= set(rule.meta):
-        return False
-    if other.content is not None and (
-        rule.content is None
-        or other.content.detector != rule.content.detector
-        or other.content.least > rule.content.least
-    ):
+    """Whether a rule that matches one object of `rule` matches them all, and labels them as strictly at least.
+
+    That object had no more metadata and findings than `rule` asks for, so only the paths are left to compare.
+    """
+    if other.mask & rule.mask != rule.mask:
         return False
     return other.path is None or includes(other.path, rule.path or ANY) is True

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 
 from sovbroker.document import Findings
 from sovbroker.policy import codes
+from sovbroker.policy.documents import Work
 from sovbroker.policy.inclusion import Undecided
-from sovbroker.policy.language import Work
 from sovbroker.policy.mode import CLEAR, Mode
 from sovbroker.policy.policy import Policy
 from sovbroker.policy.prove.outcomes import Modes, Outcomes, Pick, bits

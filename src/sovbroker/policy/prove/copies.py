@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sovbroker.document import Findings, Place
 from sovbroker.labels import Lattice
 from sovbroker.policy import codes
-from sovbroker.policy.language import Distinct
+from sovbroker.policy.documents import Distinct
 from sovbroker.policy.prove.labels import Reached
 from sovbroker.policy.prove.outcomes import Outcomes, bits
 from sovbroker.policy.prove.places import Places

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sovbroker.policy.language import Work
+from sovbroker.policy.documents import Work
 from sovbroker.policy.prove.outcomes import Modes, Outcomes, bits
 
 __all__ = ["Gain", "first_gain"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sovbroker.document import MapNode, Place, Source, Word
-from sovbroker.policy.language import DocumentDoc
+from sovbroker.policy.documents import DocumentDoc
 from sovbroker.policy.mode import Mode
 from sovbroker.policy.policy import Policy
 from sovbroker.policy.rulebook import Requirement

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sovbroker.document import Place
 from sovbroker.policy.decision import Decision, Operation
-from sovbroker.policy.language import Work
+from sovbroker.policy.documents import Work
 from sovbroker.policy.policy import Policy
 from sovbroker.policy.rulebook import Invariant, Requirement, Rulebook, Waiver
 from sovbroker.policy.table import Option, Placing, Scope, Table

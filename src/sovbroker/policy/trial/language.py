@@ -27,7 +27,8 @@ from sovbroker.document import (
     required,
 )
 from sovbroker.policy.decision import Operation
-from sovbroker.policy.language import IDENTIFIER, MODE, OBJECTIVES, PERIOD_SHAPE, VERSION, Distinct, ModeDoc, RetainDoc
+from sovbroker.policy.documents import OBJECTIVES, Distinct, ModeDoc, RetainDoc
+from sovbroker.policy.language import IDENTIFIER, MODE, PERIOD_SHAPE, VERSION
 
 __all__ = [
     "CASES",

@@ -44,13 +44,7 @@ def impossible(zone: Zone) -> bool:
 
 
 def predicates(zone: Zone) -> Iterator[Weaker]:
-    """Yield a zone without each of its predicates, and with each minimum lower by one step, where that adds places."""
-    for weaker in _weaker(zone):
-        if not impossible(weaker.zone):
-            yield weaker
-
-
-def _weaker(zone: Zone) -> Iterator[Weaker]:
+    """Yield a zone without each of its predicates, and with each minimum lower by one step."""
     for index, predicate in enumerate(zone.predicates):
         told = spell(predicate)
         near = f"meets all of it but `{told}`"

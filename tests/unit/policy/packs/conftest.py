@@ -14,7 +14,7 @@ from sovbroker import catalogue
 from sovbroker import policy as policies
 from sovbroker.catalogue.facts import KeyHolder, Target
 from sovbroker.policy import Mode, Policy
-from sovbroker.policy.language import PackDoc
+from sovbroker.policy.documents import PackDoc
 
 PACKS = (
     "core-fail-closed",

@@ -8,7 +8,7 @@ import pytest
 from sovbroker import policy as policies
 from sovbroker.document import MapNode
 from sovbroker.errors import PolicyError
-from sovbroker.policy.language import Status
+from sovbroker.policy.documents import Status
 from sovbroker.policy.vocabulary import CATEGORIES
 from sovbroker_policies import __file__ as package
 

@@ -1,7 +1,9 @@
 """The invariants: what holds is proved, and what does not has a smallest counterexample that a case reproduces."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 
 from sovbroker.catalogue import facts as catalogue
 from sovbroker.document import Findings, Kind, ListNode, MapNode, read
+from sovbroker.errors import PolicyError
 from sovbroker.policy import Policy
 from sovbroker.policy.prove import prove
 from sovbroker.policy.table import World
+from sovbroker.policy.trial import try_policy
 
 AT = date(2026, 11, 24)
 EVIDENCE = catalogue.Evidence(catalogue.Basis.ATTESTED, catalogue.Confidence.HIGH)
@@ -183,7 +187,7 @@ waivers:
         "{label: high, demand: {encrypt: client, keys: listed}, inside: [listed]}",
     ],
 )
-def test_a_counterexample_is_a_case_that_fails_when_it_is_run(invariant, load, world):
+def test_a_counterexample_is_a_case_that_fails_when_it_is_run(invariant, load, world, tmp_path):
     text = f"{TIGHT}always:\n  - {{id: i, {invariant[1:]}\n"
     places = [world.target("acme/eu"), world.target("beta/blob@x")]
     proof = prove(load(text, places), at=AT)
@@ -199,6 +203,13 @@ def test_a_counterexample_is_a_case_that_fails_when_it_is_run(invariant, load, w
         assert set(example.mode.keys) <= set(mode["keys"])
     used = () if decision.waiver is None else tuple(decision.waiver.split(", "))
     assert example.waivers == used
+    (tmp_path / "p.yaml").write_text(text)
+    (tmp_path / "p.tests.yaml").write_text(example.case)
+    trial = try_policy(tmp_path / "p.yaml", mutate=False)
+    assert not trial.passed
+    errors = [(d.code, Path(d.file).name) for d in trial.diagnostics if d.severity == "error"]
+    assert ("SB051", "p.tests.yaml") in errors
+    assert {code for code, _ in errors} <= {"SB040", "SB051"}
 
 
 def test_an_invariant_is_broken_by_waivers_only_where_an_object_is_in_their_scope(proof_of):
@@ -247,6 +258,90 @@ always:
     (example,) = proof("a/**", "b/**").counterexamples
     assert example.waivers == ("W1",)
     assert example.mode.to_dict() == {"encrypt": "client", "names": "encrypt", "keys": []}
+
+
+def test_what_cannot_be_waived_is_not_waived(proof_of):
+    def proof(more):
+        return proof_of(
+            f"""
+require: {{internal: {{store: {{european: {{}}}}{more}}}}}
+default: internal
+waivers:
+  - {{id: W, path: "a/**", label: internal, store: {{anywhere: {{}}}}, reason: r, owner: o, approved: [p, q], expires: 2026-12-31}}
+always: [{{id: i, label: internal, outside: [european], demand: refused, operation: store}}]
+"""  # noqa: E501
+        )
+
+    assert proof("").counterexamples[0].waivers == ("W",)
+    with pytest.raises(PolicyError, match="SB032"):
+        proof(", waivable: false")
+
+
+def test_what_a_rulebook_says_is_firm_is_not_waived_either(load):
+    policy = load(
+        """
+sovbroker: 1
+levels: [low]
+zones: {fr: {located: [FR]}, us: {located: [US]}}
+require: {low: {store: {fr: {}}}}
+waivers:
+  - {id: W, path: "a/**", label: low, store: {us: {}}, reason: r, owner: o, approved: [p, q], expires: 2026-12-31}
+always: [{id: i, label: low, outside: [fr], demand: refused, operation: store}]
+"""
+    )
+    (low,) = policy.book.requirements["low"]
+    firm = replace(policy.book, requirements={"low": (replace(low, waivable=False),)})
+    assert prove(policy, at=AT).counterexamples != ()
+    assert prove(over(firm, policy.world.targets, policy.world.holders), at=AT).counterexamples == ()
+
+
+def test_a_waiver_that_has_lapsed_breaks_nothing(load):
+    policy = load(
+        """
+sovbroker: 1
+levels: [low]
+zones: {fr: {located: [FR]}, us: {located: [US]}}
+require: {low: {store: {fr: {}}}}
+waivers:
+  - {id: W, path: "a/**", label: low, store: {us: {}}, reason: r, owner: o, approved: [p, q], expires: 2026-12-31}
+always: [{id: i, label: low, outside: [fr], demand: refused, operation: store}]
+"""
+    )
+    assert prove(policy, at=date(2026, 12, 30)).counterexamples != ()
+    assert prove(policy, at=date(2026, 12, 31)).counterexamples == ()
+
+
+def test_the_case_has_a_key_service_that_the_mode_which_is_due_could_have(proof_of):
+    proof = proof_of(
+        "require: {public: {store: {anywhere: {encrypt: client}}}}\ndefault: public\n"
+        "always: [{id: i, label: public, demand: {encrypt: client, keys: european}}]\n"
+    )
+    (example,) = proof.counterexamples
+    assert "\nkeys:\n  keys: {located: [FR], controlled: [FR]}\n" in example.case
+    assert "expect: {modes: {another/place: {encrypt: client, keys: [european]}}}" in example.case
+
+
+def test_the_object_of_a_case_keeps_clear_of_other_rules_and_waivers(proof_of):
+    rules = """
+require: {public: {store: {anywhere: {}}}, internal: {store: {french: {}}}}
+classify:
+  - {id: r, path: "a/**", label: public}
+  - {id: s, path: "a/*", label: restricted}
+  - {id: t, path: "a/x/*", label: internal}
+"""
+    (example,) = proof_of(f"{rules}always: [{{id: i, label: public, demand: {{encrypt: client}}}}]\n").counterexamples
+    assert (example.label, example.sample.key) == ("public", "a/y/y")
+    waivers = """
+  us: {located: [US]}
+require: {public: {store: {french: {}}}}
+classify: [{id: r, path: "a/**", label: public}]
+waivers:
+  - {id: W1, path: "a/*", label: public, store: {us: {encrypt: client, keys: french}}, reason: r, owner: o, approved: [p, q], expires: 2026-12-31}
+  - {id: W2, path: "a/**", label: public, store: {us: {encrypt: client, names: encrypt}}, reason: r, owner: o, approved: [p, q], expires: 2026-12-31}
+always: [{id: i, label: public, inside: [us], demand: {encrypt: client, keys: french}}]
+"""  # noqa: E501
+    (example,) = proof_of(waivers).counterexamples
+    assert (example.waivers, example.sample.key) == (("W2",), "a/x/x")
 
 
 def test_every_minimal_mode_counts_because_keys_decide_which_one_is_picked(proof_of):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovbroker.policy.language import Distinct
+from sovbroker.policy.documents import Distinct
 from sovbroker.policy.prove.copies import enough
 from sovbroker.policy.prove.traits import Name
 
@@ -76,3 +76,15 @@ def test_a_label_that_no_target_could_hold_at_all_lacks_no_copies(proof_of, foun
     proof = proof_of("require: {internal: {store: {}, copies: {count: 2}}}\ndefault: internal\n")
     assert found(proof, "SB043") == []
     assert [message for _, message in found(proof, "SB041")] != []
+
+
+def test_of_labels_that_include_one_another_the_lowest_is_told(proof_of, found):
+    proof = proof_of(
+        """
+  mine: {provider: [p]}
+require:
+  public: {store: {mine: {}}, copies: {count: 2, distinct: [provider]}}
+  internal: {copies: {count: 3, distinct: [provider]}}
+"""
+    )
+    assert [message.split("`")[1] for _, message in found(proof, "SB043")] == ["public"]

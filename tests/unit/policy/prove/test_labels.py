@@ -154,6 +154,22 @@ def test_a_table_that_forgets_a_requirement_is_found_out(proof_of, found, monkey
     assert message == "`low+c` may be computed on with less than `low` at a target of which nothing is known"
 
 
+def test_a_table_that_gives_a_stricter_label_another_target_is_found_out(load):
+    policy = load(LEVELS + MONOTONE.replace("anywhere: {encrypt: client, names: encrypt}}", "}").replace(", }", "}"))
+    found = gain(policy, Shuffled)
+    assert (str(policy.lattice.label(found.low)), str(policy.lattice.label(found.high))) == ("mid", "top")
+    assert found.operation == "store"
+
+
+class Shuffled(Table):
+    """A table that forgets, for the strictest level, what all but the lowest demand."""
+
+    def demands(self, scope):
+        found = super().demands(scope)
+        top = self.book.lattice.mask_of_text(self.book.lattice.top_level)
+        return found[:1] if scope.mask & top == top else found
+
+
 def gain(policy, table_type):
     kinds = possible(policy.book, AT)
     outcomes = Outcomes(table_type(policy.book, kinds.world, since=AT, until=None))

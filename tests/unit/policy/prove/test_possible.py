@@ -1,5 +1,7 @@
 """The representatives: every concrete target is seen as one of them, and each of them is a target that can be."""
 
+import itertools
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -13,7 +15,7 @@ from sovbroker.policy.prove.outcomes import Outcomes
 from sovbroker.policy.prove.possible import possible
 from sovbroker.policy.prove.traits import Name, Traits
 from sovbroker.policy.table import Scope, Table, World
-from sovbroker.policy.zones import Axis, Named, Qualified, Seal, Subject, Within
+from sovbroker.policy.zones import Axis, Named, Qualified, Seal, Subject, Within, Zone
 
 AT = date(2026, 11, 24)
 
@@ -145,6 +147,21 @@ def test_versions_are_thresholds_and_an_unknown_version_is_one_of_its_own():
     }
 
 
+def test_one_score_that_is_high_enough_is_shown_and_two_where_one_would_be_too_high():
+    def seal(*assessors, **minimum):
+        return zone(Seal("1.2.1", tuple((name.replace("_", "-"), level) for name, level in minimum.items()), assessors))
+
+    (scores,) = axes([seal(SOV_1=2), seal(SOV_2=2), seal(SOV_1=2, SOV_2=2), seal("ec", SOV_1=1)], AT)
+    told = {o.seen: [(who, dict(own)) for _, who, own in o.traits.seal] for o in scores.outcomes}
+    assert told[0b0111] == [("anyone", {"SOV-1": 2, "SOV-2": 2})]
+    assert told[0b1111] == [("ec", {"SOV-1": 2, "SOV-2": 2})]
+    # Both levels, by one score each: no score has them together.
+    assert told[0b0011] == [("anyone", {"SOV-1": 2}), ("anyone", {"SOV-2": 2})]
+    assert told[0b1010] == [("ec", {"SOV-1": 1, "SOV-2": 2})]
+    # Whoever has 2 has 1, but another assessor's word does not count.
+    assert sorted(told) == [0b0000, 0b0001, 0b0010, 0b0011, 0b0111, 0b1000, 0b1001, 0b1010, 0b1011, 0b1111]
+
+
 levels = st.dictionaries(st.sampled_from(["SOV-1", "SOV-2"]), st.integers(0, 2), min_size=1).map(
     lambda found: tuple(sorted(found.items()))
 )
@@ -184,6 +201,52 @@ def test_any_scores_are_seen_as_outcomes_of_the_frameworks(asked, scores):
             place = Subject(frozenset(), "", outcome.traits.facts())
             met = sum(1 << i for i, seal in enumerate(asked) if not seal.unmet(place, AT))
             assert met & ~outcome.seen == 0
+
+
+predicates = st.one_of(
+    st.builds(
+        lambda axis, names: within(axis, *sorted(names)),
+        st.sampled_from([Axis.LOCATED, Axis.CONTROLLED]),
+        st.sets(st.sampled_from(["FR", "DE", "CH", "US"]), min_size=1),
+    ),
+    st.builds(Qualified, st.sampled_from(["s", "t"]), st.sampled_from([(), (1,), (2, 1)])),
+    st.builds(Named, st.just("provider"), st.sampled_from([("p",), ("p", "q")])),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(asked=st.lists(st.lists(predicates, max_size=3).map(tuple), max_size=5))
+def test_no_place_of_a_kind_has_fewer_facts_than_its_representative(asked, load):
+    policy = load("sovbroker: 1\nlevels: [low]\n")
+    zones = {f"z{number}": Zone(f"z{number}", own) for number, own in enumerate(asked)}
+    kinds = possible(replace(policy.book, zones=zones), AT)
+    found = {signature(zones, kind.traits): kind.traits.cost for kind in kinds.targets}
+    observers = [Observer(own) for own in dict.fromkeys(asked)]
+    ranges = [axis.outcomes for axis in axes(observers, AT)]
+    cheapest = {}
+    for combination in itertools.product(*ranges, named_last(observers, AT)):
+        traits = sum((outcome.traits for outcome in combination), Traits())
+        own = signature(zones, traits)
+        cheapest[own] = min(traits.cost, cheapest.get(own, traits.cost))
+    assert found == cheapest
+
+
+def signature(zones, traits):
+    subject = Subject.of(traits.target())
+    return tuple(zone.holds(subject, AT) for zone in zones.values())
+
+
+def test_what_a_where_asks_is_looked_at_too(load):
+    policy = load(
+        "sovbroker: 1\nlevels: [low]\nzones: {fr: {located: [FR]}}\n"
+        "require: {low: {store: {fr: {}}, where: {controlled: [CH]}}}\n"
+    )
+    assert [str(kind.traits) for kind in possible(policy.book, AT).targets] == [
+        "of which nothing is known",
+        "controlled CH",
+        "located FR",
+        "located FR, controlled CH",
+    ]
 
 
 def test_names_are_any_other_one_and_each_that_is_mentioned():

@@ -66,6 +66,11 @@ default: public
     assert [message.split("`")[1] for _, message in found(nowhere, "SB041")] == ["public+b"]
 
 
+def test_every_label_that_is_written_is_told_where_it_has_no_placement(proof_of, found):
+    text = "require: {public: {store: {}}}\nclassify: [{id: r, path: 'a/**', label: internal}]\n"
+    assert sorted(place for place, _ in found(proof_of(text), "SB041")) == ["internal", "public", "restricted"]
+
+
 def test_a_label_that_is_to_be_refused_everywhere_needs_no_placement(proof_of, found):
     text = "require: {restricted: {store: {}}}\nalways: [{id: never, label: restricted, demand: refused}]\n"
     proof = proof_of(text)

@@ -195,6 +195,20 @@ def test_a_policy_may_deny_what_the_cases_do_not_have(desk):
     assert desk.test({"id": "a", "key": "public/a", "expect": {"allowed": True}}, policy=policy).passed
 
 
+def test_targets_are_known_by_provider_offer_and_region(desk):
+    policy = """
+sovbroker: 1
+levels: [low, high]
+zones: {named: {target: [a/x, b/object-storage@x, c/files@x, c/x, local]}}
+require: {low: {store: {named: {}}}, high: {copies: {count: 2, distinct: [region]}}}
+"""
+    names = ["a/x", "a/files@x", "b/x", "c/files@x", "c/x", "local"]
+    case = {"id": "a", "key": "a", "label": "low", "expect": {"only": ["a/x", "b/x", "c/files@x", "c/x", "local"]}}
+    assert desk.test(case, policy=policy, targets={name: {} for name in names}).passed
+    apart = {"id": "a", "key": "a", "expect": {"allowed": False}}
+    assert desk.test(apart, policy=policy, targets={"c/x": {}, "c/files@x": {}}).passed
+
+
 def test_a_target_of_the_cases_can_be_denied_by_its_provider(desk):
     policy = desk.small.replace("personal: {}", "personal: {deny: [far]}")
     case = {"id": "a", "key": "public/a", "label": "public+personal", "expect": {"excludes": ["far/east"]}}

@@ -241,6 +241,74 @@ def test_what_makes_no_difference_anywhere_is_no_mutant(desk):
     ]
 
 
+def names_of(desk, text):
+    """Return the names of all mutants, also of those that make no difference."""
+    book, parts = loaded(desk.write("named.yaml", text))
+    return [mutant.name for mutant in mutants(book, parts)]
+
+
+def test_what_the_policy_does_not_use_and_waivers_that_are_not_there_make_no_mutants(desk):
+    names = names_of(desk, REDUNDANT)
+    assert not [name for name in names if "`spare`" in name or "waivable" in name]
+
+
+def test_labels_are_lowered_by_what_is_not_implied_by_the_rest(desk):
+    text = """
+sovbroker: 1
+levels: [public, internal, confidential]
+default: confidential
+categories: {a: {implies: [b, c]}, b: {implies: [c]}, c: {minimum: internal}}
+require: {public: {}}
+classify: [{id: r, path: "r/**", label: a}]
+"""
+    assert names_of(desk, text) == [
+        "category `a` without implying `b`",
+        "category `b` without implying `c`",
+        "category `c` without `minimum: internal`",
+        "without the rule `r`",
+        "rule `r` with the label `internal+b+c` in place of `internal+a+b+c`",
+        "the default label `internal` in place of `confidential`",
+    ]
+
+
+def test_a_category_that_is_weaker_is_so_in_every_label_of_the_policy(desk):
+    text = desk.small.replace("default: secret", "default: secret+pay").replace("label: public}", "label: pay}")
+    text = text.replace("kept: {}", "kept: {}, pay: {implies: [personal]}").replace(
+        "label: internal+kept\n", "label: pay\n"
+    )
+    text += "always: [{id: i, label: pay, outside: [european], demand: {}}]\n"
+    book, parts = loaded(desk.write("pay.yaml", text))
+    changed = next(m for m in mutants(book, parts) if m.name == "category `pay` without implying `personal`").change(
+        book
+    )
+    masks = [changed.default, *(r.mask for r in changed.rules if r.id == "pub")]
+    masks += [changed.waivers[0].mask, changed.always[0].mask]
+    assert [str(changed.lattice.label(mask)) for mask in masks] == ["secret+pay", *["public+pay"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("firm", "bounds"),
+    [
+        ("", ["`secret` in place of `internal+kept`", "`internal+kept+personal` in place of `internal+kept`"]),
+        ("secret", ["`internal+kept+personal` in place of `internal+kept`"]),
+        ("personal", ["`secret+kept` in place of `internal+kept`"]),
+    ],
+)
+def test_a_waiver_is_never_widened_to_what_would_not_load(desk, firm, bounds):
+    text = desk.small.replace("personal: {}", "personal: {store: {french: {}}}")
+    if firm:
+        text = text.replace("basis: a law", "waivable: false") if firm == "secret" else text
+        text = text.replace("{store: {french: {}}}", "{store: {french: {}}, waivable: false}", firm == "personal")
+    found = [name.removeprefix("waiver `W-1` up to ") for name in names_of(desk, text) if " up to " in name]
+    assert found == [bound.replace("`secret`", "`secret+kept`") for bound in bounds]
+
+
+def test_what_reasons_say_of_content_is_the_same_for_mutants(desk):
+    case = {"id": "a", "key": "public/a", "expect": {"because": "the content was not looked at"}}
+    trial = desk.test(case, mutate=True)
+    assert "without the rule `int`" in [mutant.name for mutant in trial.mutation.survivors]
+
+
 @st.composite
 def documents(draw):
     """Small policies in which much is said twice."""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sovbroker.policy.trial import try_policy
+from sovbroker.policy.trial import Trial, try_policy
 
 ALLOWED = {"id": "a", "key": "public/a", "about": "news", "expect": {"allowed": True}}
 
@@ -43,6 +43,10 @@ def test_cases_are_found_beside_the_policy_or_where_they_are_said_to_be(desk):
     assert try_policy(policy).results[0].id == "a"
     other = desk.write("elsewhere.yaml", desk.cases({**ALLOWED, "id": "b"}))
     assert try_policy(str(policy), str(other)).results[0].id == "b"
+
+
+def test_nothing_that_was_looked_at_is_no_pass():
+    assert not Trial("p.yaml", "p.tests.yaml").passed
 
 
 def test_one_case_that_fails_fails_the_trial(desk):
@@ -92,6 +96,27 @@ def test_an_alternative_is_covered_by_a_target_that_complies_by_it(desk):
     assert name not in uncovered(desk.test(case, targets=away))
     assert "`european` under `store` of `internal`" in uncovered(desk.test(case, targets=away))
     assert name in uncovered(desk.test({**case, "operation": "compute"}, targets=away))
+
+
+def test_an_alternative_is_not_covered_where_a_lesser_mode_would_do(desk):
+    policy = desk.small.replace("personal: {}", "personal: {store: {anywhere: {encrypt: client}}}")
+    case = {"id": "i", "key": "internal/a", "label": "internal+personal", "expect": {"rules": ["int"]}}
+    home = {"lab/paris": {"located": ["FR"], "controlled": ["FR"]}}
+    trial = desk.test(case, policy=policy, targets=home)
+    # It is sealed for the sake of `personal`, and `internal` is met by where it is.
+    assert "`anywhere` under `store` of `internal`" in uncovered(trial)
+    assert "`european` under `store` of `internal`" not in uncovered(trial)
+
+
+def test_an_alternative_is_not_covered_where_another_mode_was_taken(desk):
+    policy = desk.small.replace(
+        "{european: {}, anywhere: {encrypt: client}}",
+        "{european: {encrypt: client, names: encrypt}, anywhere: {encrypt: client, keys: french}}",
+    )
+    case = {"id": "i", "key": "internal/a", "expect": {"modes": {"lab/rome": {"encrypt": "client", "keys": "french"}}}}
+    trial = desk.test(case, policy=policy)
+    assert trial.passed, trial
+    assert "`european` under `store` of `internal`" in uncovered(trial)
 
 
 def test_a_waiver_is_covered_when_a_target_complies_by_it(desk):
@@ -202,3 +227,14 @@ def test_parts_of_a_file_that_is_extended_are_told_in_that_file(desk):
     assert trial.passed
     files = {found.file for found in trial.diagnostics if "the default label" not in found.message}
     assert files == {str(base)}
+
+
+def test_of_two_files_that_demand_something_of_one_element_each_finding_names_its_own(desk):
+    more = "sovbroker: 1\nrequire: {internal: {store: {european: {}}, basis: another law}}\n"
+    base = desk.write("base.yaml", more)
+    policy = desk.small.replace("levels:", "extends: [./base.yaml]\nlevels:")
+    trial = desk.test(ALLOWED, policy=policy, mutate=True)
+    files = {found.message: found.file for found in trial.diagnostics}
+    assert files["no case exercises `european` under `store` of `internal` (another law)"] == str(base)
+    assert files["no case exercises `european` under `store` of `internal`"] == str(desk.folder / "p.yaml")
+    assert files["no case notices a policy with `internal` (another law) without its `store`"] == str(base)
