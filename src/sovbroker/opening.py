@@ -23,6 +23,7 @@ from sovbroker.policy import DEFAULT, Policy, load, loads
 from sovbroker.ports import Binding
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
+from sovbroker.secrets import CredentialSource
 
 __all__ = ["assemble", "holder_of", "open_broker", "place_of", "policy_of"]
 
@@ -121,6 +122,9 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
         hosts = frozenset({urlsplit(endpoint).netloc})
         # Emulators live on one host, and have no names for buckets.
         settings = {**connection.settings, "addressing": "path"}
+        if connection.adapter == "gcs" and target.credentials == CredentialSource():
+            # Its keys are key files, which an emulator has no use for.
+            settings["anonymous"] = True
     else:
         endpoint = connection.endpoint(target.parameters)
         hosts = connection.hosts(target.parameters, bucket=target.container)

@@ -33,6 +33,9 @@ def run_cases(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail for a mutant that survives, and for a part that no case exercises.")
     ] = False,
+    packs: Annotated[
+        bool, typer.Option("--packs", help="Cover what packs bring, too; they have cases of their own.")
+    ] = False,
     form: Annotated[
         Literal["text", "json", "sarif", "github"], typer.Option("--format", help="How to print findings.")
     ] = "text",
@@ -50,7 +53,7 @@ def run_cases(
     tried: list[Trial | _Unloaded] = []
     for file in files:
         try:
-            tried.append(try_policy(file, cases, mutate=not no_mutants, strict=strict))
+            tried.append(try_policy(file, cases, mutate=not no_mutants, strict=strict, packs=packs))
         except PolicyError as error:
             tried.append(_Unloaded(file, error.diagnostics))
     _print(session, tried, "json" if session.options.json else form)

@@ -73,6 +73,15 @@ class Places:
         """Where an invariant is."""
         return self._always.get(name, self._nowhere)
 
+    def brought(self) -> Iterator[tuple[str, Place]]:
+        """Yield each element that only an extended file demands something of, with the place of that demand."""
+        own = {str(name) for name, _ in self.elements()}
+        for part in self._parts[1:]:
+            for name in part.document.require:
+                if name not in own:
+                    own.add(str(name))
+                    yield str(name), name.place
+
     def elements(self) -> Iterator[tuple[str, Place]]:
         """Yield each element that the file that was asked for demands something of."""
         if self.document is None:

@@ -13,7 +13,7 @@ from sovbroker.policy.policy import Policy
 from sovbroker.policy.prove.advice import Advice
 from sovbroker.policy.prove.always import Always, Counterexample
 from sovbroker.policy.prove.copies import Copies
-from sovbroker.policy.prove.labels import every, generators, reachable
+from sovbroker.policy.prove.labels import Reached, every, generators, reachable
 from sovbroker.policy.prove.monotone import first_gain
 from sovbroker.policy.prove.outcomes import Outcomes
 from sovbroker.policy.prove.places import Places
@@ -119,7 +119,8 @@ def prove(policy: Policy, *, at: date, any_keys: bool = False) -> Proof:
     own = policy
     if any_keys:
         own = Policy(policy.book, World(policy.world.targets, kinds.world.holders, policy.world.catalogue))
-    timeline = Timeline(own, at)
+    brought = tuple(Reached(policy.lattice.mask_of_text(name), place) for name, place in places.brought())
+    timeline = Timeline(own, at, brought=brought)
     dark = timeline.run(reached, findings)
     examples = Always(policy, outcomes, kinds, labels, places, at).run(findings)
     steps = generators(policy.lattice) if every_label else labels

@@ -38,16 +38,25 @@ class Loss:
 
 @dataclass(slots=True)
 class Timeline:
-    """Follows labels from the day `at` through every epoch of a policy."""
+    """Follows labels from the day `at` through every epoch of a policy.
+
+    `brought` are labels that only packs know of: objects may carry them or not, so that they have no placement today is
+    no error; that they lose one is told like any other loss.
+    """
 
     policy: Policy
     at: date
     epochs: int = 1
+    brought: Sequence[Reached] = ()
     _failed: list[int] = field(default_factory=list[int])
+    _spared: set[int] = field(default_factory=set[int])
 
     def run(self, reached: Sequence[Reached], findings: Findings) -> tuple[Loss, ...]:
         """Return every loss, by day. A label without a placement is an error today and a warning later."""
-        labels = [own for own in reached if not self.policy.book.forbids(own.mask)]
+        known = {own.mask for own in reached}
+        more = [own for own in self.brought if own.mask not in known]
+        labels = [own for own in (*reached, *more) if not self.policy.book.forbids(own.mask)]
+        self._spared = {own.mask for own in more}
         before: dict[int, frozenset[str]] = {}
         losses: list[Loss] = []
         days = [self.at, *(day for day in self._days() if day > self.at)]
@@ -76,6 +85,8 @@ class Timeline:
         if own.mask in self._failed or (own.joined and any(own.mask & low == low for low in self._failed)):
             return
         self._failed.append(own.mask)
+        if day == self.at and own.mask in self._spared:
+            return
         label = self.policy.lattice.label(own.mask)
         if day == self.at:
             findings.error(

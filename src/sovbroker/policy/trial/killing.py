@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
+from sovbroker.document import Place
 from sovbroker.policy.policy import Policy
 from sovbroker.policy.rulebook import Rulebook
 from sovbroker.policy.sources import Part
@@ -67,12 +68,22 @@ def judge_over(book: Rulebook, world: World, day: date, parts: Sequence[Part] = 
     return Policy(book, world, clock=lambda: now, parts=parts)
 
 
-def mutate(book: Rulebook, suite: Suite, parts: Sequence[Part], exercises: Sequence[Exercise]) -> Mutation:
-    """Try every mutant. `exercises` are what the cases exercise, in their order; every case passes without a change."""
+def mutate(
+    book: Rulebook,
+    suite: Suite,
+    parts: Sequence[Part],
+    exercises: Sequence[Exercise],
+    *,
+    counts: Callable[[Place], bool],
+) -> Mutation:
+    """Try every mutant of a place that counts.
+
+    `exercises` are what the cases exercise, in their order; every case passes without a change.
+    """
     killer = _Killer(book, suite, exercises)
     killed: list[Kill] = []
     survivors: list[Mutant] = []
-    for mutant in mutants(book, parts):
+    for mutant in (found for found in mutants(book, parts) if counts(found.place)):
         by = killer.kills(mutant)
         if by:
             killed.append(Kill(mutant, by))

@@ -112,13 +112,19 @@ class Trial:
 
 
 def try_policy(
-    policy_file: Path | str, cases_file: Path | str | None = None, *, mutate: bool = True, strict: bool = False
+    policy_file: Path | str,
+    cases_file: Path | str | None = None,
+    *,
+    mutate: bool = True,
+    strict: bool = False,
+    packs: bool = False,
 ) -> Trial:
     """Test the policy of a file with the cases of another: `acme.yaml` with `acme.tests.yaml` beside it, if not given.
 
     Every case is judged on its own day, over the targets that the cases file names, whatever the system's clock and
     configuration say: the same files have the same outcome. With `mutate`, the cases are also tried on mutants of the
-    policy; `strict` lets a mutant that survives, and a part that no case exercises, fail the trial.
+    policy; `strict` lets a mutant that survives, and a part that no case exercises, fail the trial. What packs bring
+    has cases of its own, in the pack: it counts for mutants and coverage with `packs` only.
 
     Without a case, or without a file beside the policy, the trial has failed. Raises PolicyError with every finding
     where the policy or the cases file cannot be read or is wrong.
@@ -138,17 +144,20 @@ def try_policy(
     suite = None if doc is None or book is None else suite_of(doc, book, other)
     if book is None or own.failed or other.failed:
         raise PolicyError([*_errors(own), *_errors(other)])
-    tried = _Attempt(str(path), "" if cases is None else str(cases), parts, book, strict=strict)
+    tried = _Attempt(str(path), "" if cases is None else str(cases), parts, book, strict=strict, packs=packs)
     return tried.without_cases() if suite is None or not suite.cases else tried.run(suite, mutants=mutate)
 
 
 class _Attempt:
-    def __init__(self, policy: str, cases: str, parts: Sequence[Part], book: Rulebook, *, strict: bool) -> None:
+    def __init__(
+        self, policy: str, cases: str, parts: Sequence[Part], book: Rulebook, *, strict: bool, packs: bool
+    ) -> None:
         self.policy = policy
         self.cases = cases
         self.parts = parts
         self.book = book
         self.strict = strict
+        self.theirs = {part.node.place.source.file for part in parts if part.pack and not packs}
         self.findings = Findings(codes.DOCUMENT_CODES)
 
     def without_cases(self) -> Trial:
@@ -165,7 +174,8 @@ class _Attempt:
         results = self._results(suite, decisions)
         broken = self._invariants(policy, day)
         found = [exercise(policy, *pair) for pair in zip(suite.cases, decisions, strict=True)]
-        coverage = measure(portions(self.book, Spots(self.parts)), found)
+        wanted = [own for own in portions(self.book, Spots(self.parts)) if self._counts(own.place)]
+        coverage = measure(wanted, found)
         # Findings have limits, and many of one kind must not hide those of another.
         uncovered, surviving = Findings(codes.DOCUMENT_CODES), Findings(codes.DOCUMENT_CODES)
         for portion in coverage.uncovered:
@@ -173,7 +183,7 @@ class _Attempt:
             uncovered.warning(codes.UNCOVERED_RULE, portion.place, message, portion.hint)
         mutation: Mutation | None = None
         if mutants and not broken and all(result.passed for result in results):
-            mutation = mutate(self.book, suite, self.parts, found)
+            mutation = mutate(self.book, suite, self.parts, found, counts=self._counts)
             for mutant in mutation.survivors:
                 message = f"no case notices a policy {_article(mutant.name)}"
                 surviving.warning(codes.SURVIVING_MUTANT, mutant.place, message, mutant.hint)
@@ -187,6 +197,10 @@ class _Attempt:
             strict=self.strict,
             diagnostics=(*broken, *self.findings.diagnostics, *uncovered.diagnostics, *surviving.diagnostics),
         )
+
+    def _counts(self, place: Place) -> bool:
+        """Whether what is written at a place is to be covered by these cases."""
+        return place.source.file not in self.theirs
 
     def _results(self, suite: Suite, decisions: Sequence[Decision]) -> tuple[Result, ...]:
         results: list[Result] = []

@@ -16,7 +16,9 @@ FULL = "example.tests.yaml"
 @pytest.mark.parametrize("cases", PAIRS, ids=lambda cases: f"{cases.parent.name}/{cases.name.partition('.')[0]}")
 def test_the_cases_of_a_pack_pass_and_its_example_lets_no_part_of_it_go(cases):
     full = cases.name == FULL
-    trial = try_policy(cases.with_name(cases.name.replace(".tests.yaml", ".yaml")), cases, mutate=full, strict=full)
+    trial = try_policy(
+        cases.with_name(cases.name.replace(".tests.yaml", ".yaml")), cases, mutate=full, strict=full, packs=True
+    )
     assert trial.passed, str(trial)
     if full:
         assert trial.coverage is not None

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 from icalendar import Calendar
 
+from sovbroker import policy as policies
 from sovbroker.errors import ConfigError
 from sovbroker.policy import Policy
 from sovbroker.policy.prove import calendar, prove
@@ -211,3 +212,21 @@ def test_a_calendar_without_its_library_says_what_to_install(proof_of, targets, 
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ConfigError, match=r"pip install 'sovbroker\[cli\]'"):
         calendar(proof)
+
+
+def test_what_only_a_pack_demands_is_followed_through_time_but_is_no_error_today():
+    text = """
+sovbroker: 1
+extends: [fr-sren-art31, fr-dr]
+levels: [public, confidential]
+zones: {anywhere: {}}
+require: {public: {store: {anywhere: {}}}}
+"""
+    day = date(2026, 11, 25)
+    policy = policies.loads(text, keys=None, at=datetime(2026, 11, 25, tzinfo=UTC))
+    proof = prove(policy, at=day)
+    assert proof.holds, str(proof)
+    lost = [loss for loss in proof.dark if loss.label == "confidential+sren31"]
+    assert [loss.target for loss in lost if not loss.left], "the last qualified target lapses some day"
+    assert [found.code for found in proof.diagnostics if "sren31" in found.message] == ["SB108"]
+    assert not [found for found in proof.diagnostics if "`public+dr`" in found.message]
