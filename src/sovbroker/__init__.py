@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sovbroker import errors, testing
+    from sovbroker import aio, errors, testing
     from sovbroker.broker import Broker
     from sovbroker.initialising import Initialised, init
     from sovbroker.labels import Label
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Broker", "Initialised", "Label", "errors", "init", "open", "testing"]
+__all__ = ["Broker", "Initialised", "Label", "aio", "errors", "init", "open", "testing"]
 
 _HOMES = {
     "Broker": ("sovbroker.broker", "Broker"),
     "Initialised": ("sovbroker.initialising", "Initialised"),
     "Label": ("sovbroker.labels", "Label"),
+    "aio": ("sovbroker.aio", None),
     "errors": ("sovbroker.errors", None),
     "init": ("sovbroker.initialising", "init"),
     "open": ("sovbroker.opening", "open_broker"),

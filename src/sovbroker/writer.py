@@ -33,8 +33,10 @@ class Writer(io.RawIOBase):
         self._scanner = scanner
         self._held = bytearray()
         self._open = True
-        self._write: Write | None = None if scanner is not None else begin(None)
+        self._write: Write | None = None
         self.stored: Stored | None = None
+        if scanner is None:
+            self._write = begin(None)
 
     def writable(self) -> bool:
         """Tell that it can be written."""

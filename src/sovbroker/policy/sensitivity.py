@@ -28,6 +28,7 @@ SOURCES: Final = (
     "https://legiseye.com/fr/law/france/1b606cc6",
     "https://numerique.gouv.fr/offre-accompagnement/reference-vade-mecum-sensibilite-donnees",
 )
+"""Where the law and the guide on sensitivity are read; a record names them."""
 
 
 class Answer(StrEnum):
