@@ -120,8 +120,10 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
     if target.endpoint is not None:
         endpoint = target.endpoint
         hosts = frozenset({urlsplit(endpoint).netloc})
-        # Emulators live on one host, and have no names for buckets.
-        settings = {**connection.settings, "addressing": "path"}
+        settings = dict(connection.settings)
+        if connection.adapter in {"azure", "gcs", "s3"}:
+            # Emulators live on one host, and have no names for buckets.
+            settings["addressing"] = "path"
         if connection.adapter == "gcs" and target.credentials == CredentialSource():
             # Its keys are key files, which an emulator has no use for.
             settings["anonymous"] = True

@@ -908,6 +908,9 @@ def test_a_timeout_stops_a_change(clouds, name):
             deadline.reschedule(asyncio.get_running_loop().time())
             while not task.cancelling():  # noqa: ASYNC110 - by the clock of the loop
                 await asyncio.sleep(0)
+            for _ in range(5):
+                # The loop hands the cancellation to the call, which tells its thread.
+                await asyncio.sleep(0)
             steps.let_go()
             with pytest.raises(TimeoutError):
                 await task

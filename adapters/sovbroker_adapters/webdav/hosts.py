@@ -1,0 +1,97 @@
+"""Where requests of one target may go, and with what: checked before the first one, and before every one."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from sovbroker.errors import ConfigError, PermissionDenied
+from sovbroker.ports import Binding
+from sovbroker_adapters.webdav.settings import Settings
+
+__all__ = ["check_binding", "check_host"]
+
+PORTS: Final = {"https": 443, "http": 80}
+METADATA_SERVICES: Final = frozenset({"metadata.google.internal", "metadata", "instance-data", "fd00:ec2::254"})
+MISSING: Final = "httpx is not installed; run `pip install 'sovbroker[webdav]'`"
+TOKEN: Final = re.compile(r"[!-~]+")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_host(binding: Binding, url: str) -> None:
+    """Raise PermissionDenied unless `url` leads to a host of this target."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    port = parts.port or PORTS.get(parts.scheme, 0)
+    spelled = f"[{host}]" if ":" in host else host
+    names = {f"{spelled}:{port}"}
+    if PORTS.get(parts.scheme) == port:
+        names |= {host, spelled}
+    if _link_local(host) or names.isdisjoint(name.lower() for name in binding.hosts):
+        message = f"nothing was sent: `{host}:{port}` is not a host of this target"
+        raise PermissionDenied(message, target=binding.target)
+
+
+def check_binding(binding: Binding, settings: Settings) -> None:
+    """Raise ConfigError for what could only fail later, and less clearly."""
+    target, secrets = binding.target, binding.credentials
+    try:
+        wire = import_module("sovbroker_adapters.webdav.wire")
+    except ModuleNotFoundError as error:
+        raise ConfigError(MISSING) from error
+    if settings.ca_bundle is not None:
+        wire.trust(settings.ca_bundle)
+    if not binding.container.strip("/"):
+        raise ConfigError(f"{target}: a WebDAV target needs the folder that is its container")
+    _check_endpoint(binding, settings)
+    if not binding.hosts:
+        raise ConfigError(f"{target}: a WebDAV target needs the hosts that it may talk to")
+    if settings.anonymous:
+        return
+    user, password, token = (secrets.get(name) for name in ("username", "password", "token"))
+    if token is None and (user is None or password is None):
+        raise ConfigError(f"{target}: no credentials: give `username` and `password`, or `token`")
+    if token is not None and not TOKEN.fullmatch(token):
+        raise ConfigError(f"{target}: the token holds characters that no header takes")
+    if token is None and (":" in str(user) or CONTROL.search(f"{user}{password}")):
+        raise ConfigError(f"{target}: the user name holds a colon, or one of both a control character")
+
+
+def _check_endpoint(binding: Binding, settings: Settings) -> None:
+    target, endpoint = binding.target, binding.endpoint or ""
+    parts = urlsplit(endpoint)
+    try:
+        known = parts.scheme in PORTS and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigError(f"{target}: the endpoint `{endpoint}` is no URL that begins with https:// or http://")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigError(f"{target}: the endpoint is a plain URL; credentials are given beside it")
+    segments = [*unquote(parts.path).split("/"), *binding.container.split("/")]
+    if not {".", ".."}.isdisjoint(segments) or "" in binding.container.strip("/").split("/"):
+        raise ConfigError(f"{target}: neither the endpoint nor the container has a part `.`, `..` or an empty one")
+    if parts.scheme == "http" and not (settings.cleartext or settings.anonymous or _own_machine(parts.hostname or "")):
+        message = "over http:// everybody on the way reads the password; use https://, or set `cleartext: true`"
+        raise ConfigError(f"{target}: {message}")
+
+
+def _own_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _link_local(host: str) -> bool:
+    if host in METADATA_SERVICES:
+        return True
+    try:
+        return ip_address(host).is_link_local
+    except ValueError:
+        return False
