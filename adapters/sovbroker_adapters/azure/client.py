@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from sovbroker.errors import ConfigError, PermissionDenied, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.azure.account import PORTS, Account, bracketed
 from sovbroker_adapters.azure.settings import Settings
+from sovbroker_adapters.hosts import link_local
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, ContainerClient
@@ -27,7 +27,6 @@ __all__ = ["Connection"]
 
 T = TypeVar("T")
 
-METADATA_SERVICES: Final = frozenset({"metadata.google.internal", "metadata", "instance-data", "fd00:ec2::254"})
 FIRST_PAUSE: Final = 0.1
 
 _making = threading.Lock()
@@ -134,7 +133,7 @@ class Connection:
         port = parts.port or PORTS.get(parts.scheme, 0)
         usual = PORTS.get(parts.scheme) == port
         named = f"{bracketed(host)}:{port}" in self._hosts or (usual and bool({host, bracketed(host)} & self._hosts))
-        if _link_local(host) or not named:
+        if link_local(host) or not named:
             message = f"nothing was sent: `{host}:{port}` is not a host of this target"
             raise PermissionDenied(message, target=self.target)
 
@@ -162,12 +161,3 @@ class Connection:
             )
         except ValueError as error:
             raise ConfigError(f"{self.target}: the SDK does not open this account: {error}") from error
-
-
-def _link_local(host: str) -> bool:
-    if host in METADATA_SERVICES:
-        return True
-    try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return False

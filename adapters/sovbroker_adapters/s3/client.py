@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from sovbroker.errors import ConfigError, PermissionDenied, Unavailable
 from sovbroker.ports import Binding
+from sovbroker_adapters.hosts import link_local
 from sovbroker_adapters.s3.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ NOTHING: Final[Answer] = {}
 
 POOL: Final = 32
 PORTS: Final = {"https": 443, "http": 80}
-METADATA_SERVICES: Final = frozenset({"metadata.google.internal", "metadata", "instance-data", "fd00:ec2::254"})
 FIRST_PAUSE: Final = 0.1
 MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
 
@@ -152,7 +151,7 @@ class Connection:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or PORTS.get(parts.scheme, 0)
-        if _link_local(host) or not self._own(host, port, parts.scheme):
+        if link_local(host) or not self._own(host, port, parts.scheme):
             message = f"nothing was sent: `{host}:{port}` is not a host of this target"
             raise PermissionDenied(message, target=self.target)
 
@@ -319,15 +318,6 @@ def _before_bulk_delete(request: Any, **_: object) -> None:  # noqa: ANN401 - th
         del request.headers[name]
     digest = hashlib.md5(request.data, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()
-
-
-def _link_local(host: str) -> bool:
-    if host.lower() in METADATA_SERVICES:
-        return True
-    try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:

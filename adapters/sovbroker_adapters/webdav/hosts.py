@@ -10,12 +10,12 @@ from urllib.parse import unquote, urlsplit
 
 from sovbroker.errors import ConfigError, PermissionDenied
 from sovbroker.ports import Binding
+from sovbroker_adapters.hosts import link_local
 from sovbroker_adapters.webdav.settings import Settings
 
 __all__ = ["check_binding", "check_host"]
 
 PORTS: Final = {"https": 443, "http": 80}
-METADATA_SERVICES: Final = frozenset({"metadata.google.internal", "metadata", "instance-data", "fd00:ec2::254"})
 MISSING: Final = "httpx is not installed; run `pip install 'sovbroker[webdav]'`"
 TOKEN: Final = re.compile(r"[!-~]+")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,7 +30,7 @@ def check_host(binding: Binding, url: str) -> None:
     names = {f"{spelled}:{port}"}
     if PORTS.get(parts.scheme) == port:
         names |= {host, spelled}
-    if _link_local(host) or names.isdisjoint(name.lower() for name in binding.hosts):
+    if link_local(host) or names.isdisjoint(name.lower() for name in binding.hosts):
         message = f"nothing was sent: `{host}:{port}` is not a host of this target"
         raise PermissionDenied(message, target=binding.target)
 
@@ -84,14 +84,5 @@ def _own_machine(host: str) -> bool:
         return True
     try:
         return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _link_local(host: str) -> bool:
-    if host in METADATA_SERVICES:
-        return True
-    try:
-        return ip_address(host).is_link_local
     except ValueError:
         return False
