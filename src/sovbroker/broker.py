@@ -86,6 +86,7 @@ class Broker:
         """The outcome of the last look at the policy's files; None before the first one."""
         self._flow = Flow(policy, index, stores, keyrings, self._executor, clock)
         self._lock = threading.Lock()
+        self._reloading = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._next_sweep = 0.0
         self._pid = 0
@@ -121,8 +122,10 @@ class Broker:
         """
         if self._reloader is None:
             raise ConfigError("there is no policy file to reload: name one under `policy` in the configuration")
-        self._flow.policy, outcome = self._reloader.attempt(self._flow.policy)
-        self.reloaded = outcome
+        with self._reloading:
+            # One at a time: what governs is what the one before has left.
+            self._flow.policy, outcome = self._reloader.attempt(self._flow.policy)
+            self.reloaded = outcome
         if outcome.taken or outcome.why:
             log.log(logging.INFO if outcome.taken else logging.WARNING, "%s", outcome)
         return outcome

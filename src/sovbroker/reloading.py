@@ -7,7 +7,6 @@ the outcome says why.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -55,25 +54,26 @@ class Reloader:
         self._load = load
         self._file = file
         self._every = every
-        self._lock = threading.Lock()
         self._next = 0.0 if every is None else time.monotonic() + every
         self._seen = self._stamps(_files_of(current))
 
     def attempt(self, current: Policy) -> tuple[Policy, Reload]:
-        """Return the policy that is to govern, and the outcome. Raises nothing that a file can cause."""
-        with self._lock:
-            # Before anything is read, so that what changes while it is read is seen the next time.
-            self._seen = self._stamps(_files_of(current))
-            try:
-                return self._attempt(current)
-            except PolicyError as error:
-                # The mend may be in a file that only the changed policy extends.
-                self._watch({Path(finding.file) for finding in error.diagnostics})
-                return current, Reload(
-                    taken=False, policy=current.digest, why="it does not load", diagnostics=tuple(error.diagnostics)
-                )
-            except SovbrokerError as error:
-                return current, Reload(taken=False, policy=current.digest, why=str(error))
+        """Return the policy that is to govern, and the outcome. Raises nothing that a file can cause.
+
+        Not for several threads at once: the caller lets one go after the other.
+        """
+        # Before anything is read, so that what changes while it is read is seen the next time.
+        self._seen = self._stamps(_files_of(current))
+        try:
+            return self._attempt(current)
+        except PolicyError as error:
+            # The mend may be in a file that only the changed policy extends.
+            self._watch({Path(finding.file) for finding in error.diagnostics})
+            return current, Reload(
+                taken=False, policy=current.digest, why="it does not load", diagnostics=tuple(error.diagnostics)
+            )
+        except SovbrokerError as error:
+            return current, Reload(taken=False, policy=current.digest, why=str(error))
 
     def due(self) -> bool:
         """Whether it is time to look, and there is something new to see."""

@@ -171,3 +171,29 @@ def test_a_mend_in_a_file_that_only_the_changed_policy_extends_is_seen(clouds):
         broker.put("public/a", b"1")
         time.sleep(0.05)
     assert broker.policy.name == "another"
+
+
+def test_two_reloads_follow_one_another(broker, clouds, monkeypatch):
+    """The second must not bring back what the first replaced, when it refuses a file that has become wrong."""
+    reloader = broker._reloader
+    attempt, judge, second, entered = reloader.attempt, trial.try_policy, [], threading.Event()
+
+    def attempted(current):
+        entered.set()
+        return attempt(current)
+
+    def meddle(*args, **options):
+        monkeypatch.setattr(trial, "try_policy", judge)
+        entered.clear()
+        second.append(threading.Thread(target=broker.reload))
+        second[0].start()
+        assert not entered.wait(0.2), "the second waits before it looks at what governs"
+        return judge(*args, **options)
+
+    monkeypatch.setattr(reloader, "attempt", attempted)
+    monkeypatch.setattr(trial, "try_policy", meddle)
+    change(clouds, "name: system-tests", "name: first")
+    assert broker.reload().taken
+    second[0].join()
+    assert broker.policy.name == "first"
+    assert not broker.reloaded.taken
