@@ -48,6 +48,7 @@ Progress = Callable[[int, int | None], None]
 log = logging.getLogger("sovbroker")
 
 METADATA_MAX: Final = 64 << 10
+UNSEEN: Final = Scan({})
 
 
 ANY: Final = Precondition()
@@ -109,7 +110,9 @@ class Write:
             metadata=self._metadata,
             stored=request.stored,
             operation=request.operation,
-            scan=request.scan,
+            # A policy that was taken over since the content was looked at may ask for more: then nothing was found yet,
+            # which joins the default.
+            scan=UNSEEN if request.scan is None else request.scan,
             at=self._now,
         )
         if not self.decision.allowed:

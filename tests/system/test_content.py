@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from sovbroker import broker as broker_module
 from sovbroker import writing
 from sovbroker.errors import Conflict, InvalidArgument, Refused
 from sovbroker.scanning import HELD
@@ -129,3 +130,20 @@ def test_a_copy_to_where_content_counts_is_looked_at(clouds):
     assert broker.put("out/a", NIR).label == "public"
     assert broker.copy("out/a", "in/a", label="public").label == "restricted"
     assert broker.move("out/a", "in/b").label == "restricted"
+
+
+def test_a_policy_that_is_taken_over_after_the_look_finds_nothing_looked_at(clouds, monkeypatch):
+    """Rules about content that came between the look and the decision must not be taken as answered."""
+    broker = clouds.open(policy=clouds.POLICY + '  - {id: in, path: "in/**", label: public}\n')
+    (clouds.folder / "policy.yaml").write_text(clouds.POLICY + RULES)
+    asking = clouds.open().policy
+
+    class Late(writing.Write):
+        def __init__(self, flow, request):
+            flow.policy = asking
+            super().__init__(flow, request)
+
+    monkeypatch.setattr(broker_module, "Write", Late)
+    stored = broker.put("in/a", NIR)
+    assert stored.label == "restricted"
+    assert "the scan did not look for `fr.nir`, so the default is joined" in stored.decision.reasons
