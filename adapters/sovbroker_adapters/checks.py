@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
 
 from sovbroker.errors import InvalidArgument, NotSupported
 from sovbroker.ports import Feature, Limits, Part, Support
 
-__all__ = ["beyond", "check_key", "check_metadata", "check_number", "check_parts", "check_range", "clip", "need"]
+__all__ = [
+    "beyond",
+    "check_key",
+    "check_metadata",
+    "check_number",
+    "check_parts",
+    "check_range",
+    "check_until",
+    "clip",
+    "need",
+]
 
 NAME: Final = re.compile(r"[a-z0-9]+")
 VALUE: Final = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
@@ -72,6 +83,15 @@ def check_range(span: tuple[int, int] | None) -> None:
     """Raise InvalidArgument for a range that runs backwards or begins before 0."""
     if span is not None and not 0 <= span[0] <= span[1]:
         raise InvalidArgument(f"the range {span[0]}-{span[1]} runs backwards or begins before 0")
+
+
+def check_until(until: datetime) -> datetime:
+    """Return the end of a retention in UTC. Raises InvalidArgument for one that is naive or past."""
+    if until.tzinfo is None:
+        raise InvalidArgument(f"the moment {until} has no time zone; give one, such as UTC")
+    if until <= datetime.now(UTC):
+        raise InvalidArgument(f"an object cannot be retained until {until}, which is past")
+    return until.astimezone(UTC)
 
 
 def clip(span: tuple[int, int] | None, *, size: int) -> tuple[int, int]:

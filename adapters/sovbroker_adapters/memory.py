@@ -14,12 +14,13 @@ from secrets import token_hex
 from types import MappingProxyType
 from typing import Final
 
-from sovbroker.errors import AlreadyExists, NotFound, NotSupported, StoreError
+from sovbroker.errors import AlreadyExists, NotFound, NotSupported, PermissionDenied, StoreError
 from sovbroker.ports import (
     NO_METADATA,
     Binding,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -29,7 +30,15 @@ from sovbroker.ports import (
     UploadInfo,
 )
 from sovbroker_adapters.bodies import BytesReader, blocks
-from sovbroker_adapters.checks import check_key, check_metadata, check_number, check_parts, check_range, clip
+from sovbroker_adapters.checks import (
+    check_key,
+    check_metadata,
+    check_number,
+    check_parts,
+    check_range,
+    check_until,
+    clip,
+)
 from sovbroker_adapters.listing import pages
 
 __all__ = ["MemoryStore", "build"]
@@ -59,6 +68,7 @@ class Shelf:
         self.limits = limits
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
         self.pending: dict[str, Pending] = {}
+        self.retained: dict[str, datetime] = {}
         self._lock = threading.RLock()
         self._pid = os.getpid()
 
@@ -85,8 +95,16 @@ class Shelf:
         with self.lock:
             if if_absent and key in self.objects:
                 raise AlreadyExists(f"there is an object `{key}` already", target=self.target, key=key)
+            self.check_free(key)
             self.objects[key] = (info, body)
         return info
+
+    def check_free(self, key: str) -> None:
+        """Raise PermissionDenied for an object that is retained."""
+        until = self.retained.get(key)
+        if until is not None and until > datetime.now(UTC):
+            message = f"`{key}` is retained until {until.isoformat()}"
+            raise PermissionDenied(message, target=self.target, key=key)
 
 
 class MemoryStore:
@@ -128,13 +146,18 @@ class MemoryStore:
         """See `Store.delete`."""
         check_key(key, limits=self.limits)
         with self._shelf.lock:
+            self._shelf.check_free(key)
             self._shelf.objects.pop(key, None)
 
     def delete_many(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
         """See `Store.delete_many`."""
+        failures: dict[str, StoreError] = {}
         for key in keys:
-            self.delete(key)
-        return {}
+            try:
+                self.delete(key)
+            except PermissionDenied as error:
+                failures[key] = error
+        return failures
 
     def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
         """See `Store.list`."""
@@ -175,6 +198,20 @@ class MemoryStore:
     def presign(self, key: str, *, expires: timedelta) -> str:  # noqa: ARG002 - the port's signature
         """Raise NotSupported: there is no server to ask."""
         raise NotSupported("memory has no links to hand out; read the object instead", target=self.target, key=key)
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`."""
+        end = check_until(until)
+        self._shelf.find(key)
+        with self._shelf.lock:
+            if end < self._shelf.retained.get(key, end):
+                self._shelf.check_free(key)
+            self._shelf.retained[key] = end
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`."""
+        now = datetime.now(UTC)
+        return Inspection(clock=now, skew=timedelta(0), public=False, versioned=False, locks=True, removals=())
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
@@ -21,6 +21,7 @@ from sovbroker.ports import (
     NO_METADATA,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -139,6 +140,15 @@ class Guarded:
         if self.permit is not Permit.CLEAR:
             raise _refused(self.target, "a link would hand out ciphertext")
         return self.inner.presign(key, expires=expires)
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`. A write: it needs a decision, as every write does."""
+        self._check_name(key)
+        self.inner.retain(key, until=until)
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`."""
+        return self.inner.inspect()
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -25,6 +25,7 @@ __all__ = [
     "Bytes",
     "Credentials",
     "Feature",
+    "Inspection",
     "KeyService",
     "Limits",
     "ObjectInfo",
@@ -55,6 +56,7 @@ class Feature(StrEnum):
     DELIMITER = "delimiter"
     ORDERED_LIST = "ordered-list"
     PRESIGN = "presign"
+    RETENTION = "retention"
 
 
 class Support(StrEnum):
@@ -124,6 +126,26 @@ class UploadInfo:
 
     key: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a store tells of its container. None: it does not tell, or the credentials may not ask; so nothing is known.
+
+    `clock` is the server's time when it answered, `skew` how far it is ahead of this machine. `region` is the one the
+    provider names. `public`: somebody without credentials may read or list. `versioned`: what is removed or replaced
+    stays as an older version. `locks`: objects can be retained. `encryption` is how it encrypts at rest, in its own
+    words, "" when it does not. `removals` are the rules by which it removes objects by itself, a sentence each.
+    """
+
+    clock: datetime | None = None
+    skew: timedelta | None = None
+    region: str | None = None
+    public: bool | None = None
+    versioned: bool | None = None
+    locks: bool | None = None
+    encryption: str | None = None
+    removals: tuple[str, ...] | None = None
 
 
 class Source(Protocol):
@@ -276,6 +298,21 @@ class Store(Protocol):
 
     def presign(self, key: str, *, expires: timedelta) -> str:
         """Return a URL that reads the object without credentials until it expires."""
+        ...
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """Let nobody remove or replace an object before `until` (aware, in the future); a retention is never shortened.
+
+        Until then `delete` raises PermissionDenied and the object stays readable. Raises NotFound, InvalidArgument for
+        a moment that is past or naive, and PermissionDenied for one before a longer retention's end.
+        """
+        ...
+
+    def inspect(self) -> Inspection:
+        """Ask what the container is like. Changes nothing; what cannot be found out is None, never a guess.
+
+        Raises NotFound for a missing container, Unavailable and PermissionDenied where nothing at all was told.
+        """
         ...
 
     def close(self) -> None:

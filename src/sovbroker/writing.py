@@ -13,7 +13,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -35,9 +36,9 @@ from sovbroker.placements import (
     new_version,
 )
 from sovbroker.policy import Choice, Decision, Policy
-from sovbroker.ports import Bytes
+from sovbroker.ports import Bytes, Feature
 from sovbroker.router import Stores
-from sovbroker.transfer.outgoing import Destination, Entry, Outgoing, sidecar_name
+from sovbroker.transfer.outgoing import Destination, Entry, Outgoing, attempt, sidecar_name
 from sovbroker.transfer.sweep import GRACE, clear_away, owner
 
 __all__ = ["Data", "Flow", "Progress", "Request", "Write"]
@@ -268,6 +269,7 @@ class Write:
             decision=brief(self.decision),
             retain_until=None if retain is None or retain.min is None else self._now + retain.min,
         )
+        self._retain(placement)
         doomed = self._flow.index.commit(
             placement, condition=self._request.condition, source=self._request.source, now=self._now
         )
@@ -280,6 +282,21 @@ class Write:
             copies=tuple(copy_of(row) for row in copies),
             decision=self.decision,
         )
+
+    def _retain(self, placement: Placement) -> None:
+        """Have the stores that can do so retain the copies for as long as the policy does, before there is a row.
+
+        A row that promises what no store was told would be worse than a copy without a row that stays too long.
+        """
+        until = placement.retain_until
+        if until is None or until <= datetime.now(UTC):
+            # A store goes by its own time; what is past there cannot be asked for.
+            return
+        for destination, row in zip(self._destinations, placement.copies, strict=True):
+            store = destination.store
+            if store.capabilities[Feature.RETENTION].usable:
+                for name in filter(None, (row.physical, row.sidecar)):
+                    attempt(partial(store.retain, name, until=until), deadline=self._request.deadline)
 
     def abort(self, error: BaseException | None = None) -> None:
         """Undo. What had arrived is removed; what cannot be, or may still arrive, stays known.

@@ -110,6 +110,8 @@ class Reading:
         found = dict.fromkeys(Feature, Support.NATIVE)
         # Ids, metadata, listing and abort of an upload are ours.
         found[Feature.MULTIPART] = Support.EMULATED
+        # A container has it only if it was made so.
+        found[Feature.RETENTION] = Support.ABSENT
         if self.binding.credentials.get("access_key") is None:
             found[Feature.PRESIGN] = Support.ABSENT
         for feature in Feature:

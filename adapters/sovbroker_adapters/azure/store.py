@@ -17,6 +17,7 @@ from sovbroker.ports import (
     NO_METADATA,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -33,7 +34,7 @@ from sovbroker_adapters.azure.names import check_name
 from sovbroker_adapters.azure.proof import Proof
 from sovbroker_adapters.azure.settings import Settings
 from sovbroker_adapters.bodies import blocks
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, clip, need
+from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
@@ -208,6 +209,17 @@ class AzureStore:
         if not timedelta(seconds=1) <= expires <= LINK_MAX:
             raise InvalidArgument(f"a link may live from a second to {LINK_MAX.days} days, not {expires}")
         return link(self._connection, key, until=datetime.now(UTC) + expires)
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`."""
+        self._check_name(key)
+        check_until(until)
+        self._need(Feature.RETENTION, key)
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`."""
+        next(iter(self.list()), None)
+        return Inspection()
 
     def close(self) -> None:
         """See `Store.close`."""

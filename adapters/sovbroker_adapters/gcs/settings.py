@@ -123,6 +123,8 @@ class Reading:
         found = dict.fromkeys(Feature, Support.NATIVE)
         # The service composes objects, and this adapter makes uploads of that.
         found[Feature.MULTIPART] = Support.EMULATED
+        # A bucket has it only if it was made so.
+        found[Feature.RETENTION] = Support.ABSENT
         for feature in Feature:
             value = self.binding.settings.get(feature)
             if value is None:

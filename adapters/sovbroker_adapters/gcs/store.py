@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from sovbroker.ports import (
     NO_METADATA,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -21,7 +22,7 @@ from sovbroker.ports import (
     Support,
     UploadInfo,
 )
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, clip, need
+from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
 from sovbroker_adapters.gcs.bodies import GcsReader
 from sovbroker_adapters.gcs.client import Call, Connection
 from sovbroker_adapters.gcs.listing import Listing
@@ -176,6 +177,17 @@ class GcsStore:
         if not timedelta(seconds=1) <= expires <= LINK_MAX:
             raise InvalidArgument(f"a link may live from a second to {LINK_MAX.days} days, not {expires}")
         return self._connection.sign(key, seconds=int(expires.total_seconds()))
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`."""
+        check_name(key, limits=self.limits)
+        check_until(until)
+        need(Feature.RETENTION, self.capabilities, target=self.target, key=key)
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`."""
+        next(iter(self.list()), None)
+        return Inspection()
 
     def close(self) -> None:
         """See `Store.close`."""

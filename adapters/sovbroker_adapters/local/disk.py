@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -80,6 +81,11 @@ class Disk:
         """Raise NotFound when the folder itself is missing."""
         if not self.root.is_dir():
             raise self.missing()
+
+    def open_to_others(self) -> bool:
+        """Whether users of this machine who do not own the folder may look into it."""
+        with self.telling():
+            return bool(self.root.stat().st_mode & (stat.S_IROTH | stat.S_IXOTH))
 
     @contextmanager
     def changing(self) -> Generator[None]:

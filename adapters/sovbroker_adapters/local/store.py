@@ -17,6 +17,7 @@ from sovbroker.ports import (
     NO_METADATA,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -33,7 +34,9 @@ from sovbroker_adapters.local.upload import LocalUpload, Opened, read_record
 
 __all__ = ["LocalStore"]
 
-CAPABILITIES: Final = MappingProxyType(dict.fromkeys(Feature, Support.NATIVE) | {Feature.PRESIGN: Support.ABSENT})
+CAPABILITIES: Final = MappingProxyType(
+    dict.fromkeys(Feature, Support.NATIVE) | {Feature.PRESIGN: Support.ABSENT, Feature.RETENTION: Support.ABSENT}
+)
 LIMITS: Final = Limits(metadata_max=1 << 16, put_max=1 << 50, part_min=1, part_max=1 << 50)
 TRIES: Final = 100
 
@@ -231,6 +234,17 @@ class LocalStore:
     def presign(self, key: str, *, expires: timedelta) -> str:  # noqa: ARG002 - the port's signature
         """Raise NotSupported: there is no server to ask."""
         raise NotSupported("a folder has no links to hand out; read the object instead", target=self.target, key=key)
+
+    def retain(self, key: str, *, until: datetime) -> None:  # noqa: ARG002 - the port's signature
+        """Raise NotSupported: whoever owns the folder can remove what is in it."""
+        raise NotSupported("a folder retains nothing; the broker does by its rows", target=self.target, key=key)
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`. Public is a folder that every user of the machine may enter."""
+        self._disk.check()
+        now = datetime.now(UTC)
+        public = self._disk.open_to_others()
+        return Inspection(clock=now, skew=timedelta(0), public=public, versioned=False, locks=False, removals=())
 
     def close(self) -> None:
         """See `Store.close`."""

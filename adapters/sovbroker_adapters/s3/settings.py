@@ -124,6 +124,8 @@ class Reading:
         found = dict.fromkeys(Feature, Support.NATIVE)
         # A service that ignores the condition overwrites the object and says that all is well.
         found[Feature.CONDITIONAL_PUT] = Support.ABSENT
+        # A bucket has it only if it was made so.
+        found[Feature.RETENTION] = Support.ABSENT
         if self.switch("anonymous"):
             found[Feature.PRESIGN] = Support.ABSENT
         for feature in Feature:

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from sovbroker.ports import (
     NO_METADATA,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -23,7 +24,7 @@ from sovbroker.ports import (
     UploadInfo,
 )
 from sovbroker_adapters.bodies import blocks
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, clip, need
+from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
 from sovbroker_adapters.s3.bodies import S3Reader, crc32
 from sovbroker_adapters.s3.client import Answer, Connection
 from sovbroker_adapters.s3.listing import Listing
@@ -222,6 +223,17 @@ class S3Store:
         )
         self._connection.check_host(url)
         return url
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`."""
+        self._check_name(key)
+        check_until(until)
+        self._need(Feature.RETENTION, key)
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`."""
+        next(iter(self.list()), None)
+        return Inspection()
 
     def close(self) -> None:
         """See `Store.close`."""

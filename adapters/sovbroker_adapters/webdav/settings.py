@@ -30,6 +30,7 @@ OFFERS: Final[Mapping[Feature, Support]] = MappingProxyType(
         Feature.DELIMITER: Support.EMULATED,
         Feature.ORDERED_LIST: Support.EMULATED,
         Feature.PRESIGN: Support.ABSENT,
+        Feature.RETENTION: Support.ABSENT,
     }
 )
 CHANGEABLE: Final = (Feature.CONDITIONAL_PUT, Feature.RANGE, Feature.COPY)

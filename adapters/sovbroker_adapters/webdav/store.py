@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError, Unavailable
@@ -12,6 +12,7 @@ from sovbroker.ports import (
     NO_METADATA,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -20,7 +21,7 @@ from sovbroker.ports import (
     Upload,
     UploadInfo,
 )
-from sovbroker_adapters.checks import beyond, check_key, check_range, need
+from sovbroker_adapters.checks import beyond, check_key, check_range, check_until, need
 from sovbroker_adapters.webdav.bodies import Digest, WebdavReader
 from sovbroker_adapters.webdav.calls import Call
 from sovbroker_adapters.webdav.client import Connection
@@ -156,6 +157,17 @@ class WebdavStore:
     def presign(self, key: str, *, expires: timedelta) -> str:  # noqa: ARG002 - the port's signature
         """Raise NotSupported: WebDAV has no links."""
         self._refuse("WebDAV has no links to hand out; read the object instead", key)
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`."""
+        check_key(key, limits=self.limits)
+        check_until(until)
+        self._need(Feature.RETENTION, key)
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`."""
+        next(iter(self.list()), None)
+        return Inspection()
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, NotSupported, StoreError
-from sovbroker.ports import NO_METADATA, Feature, Limits, Store, Support
+from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, NotSupported, PermissionDenied, StoreError
+from sovbroker.ports import NO_METADATA, Feature, Inspection, Limits, Store, Support
 from sovbroker.testing.conformance.traits import (
     MAY_HOLD,
     METADATA,
@@ -313,6 +314,45 @@ class BodySuite(Traits):
         with pytest.raises(NotFound):
             store.copy("missing", "copy")
         assert load(store, "copy") == data
+
+    def test_retain(self, store: Store) -> None:
+        """Until it is over nobody removes the object, and it is read as before."""
+        store.put("kept", b"kept", size=4)
+        soon = datetime.now(UTC) + timedelta(seconds=self.retention)
+        if not usable(store, Feature.RETENTION):
+            with pytest.raises(NotSupported):
+                store.retain("kept", until=soon)
+            store.delete("kept")
+            assert not holds(store, "kept")
+            return
+        for wrong in (datetime.now(UTC) - timedelta(hours=1), soon.replace(tzinfo=None)):
+            with pytest.raises(InvalidArgument):
+                store.retain("kept", until=wrong)
+        with pytest.raises(NotFound):
+            store.retain("missing", until=soon)
+        store.retain("kept", until=soon)
+        with pytest.raises(PermissionDenied) as caught:
+            store.delete("kept")
+        assert (caught.value.target, caught.value.key) == (store.target, "kept")
+        assert set(store.delete_many(["kept"])) == {"kept"}
+        assert load(store, "kept") == b"kept"
+        assert holds(store, "kept")
+        while datetime.now(UTC) <= soon:
+            time.sleep(0.05)
+        store.delete("kept")
+        assert not holds(store, "kept")
+        with pytest.raises(NotFound):
+            store.head("kept")
+
+    def test_tells_what_its_container_is_like(self, store: Store) -> None:
+        """What it does not know is None."""
+        found = store.inspect()
+        assert isinstance(found, Inspection)
+        if usable(store, Feature.RETENTION):
+            assert found.locks is not False
+        if found.clock is not None and found.skew is not None:
+            assert found.clock.tzinfo is not None
+            assert abs(found.skew) < timedelta(minutes=1)
 
     def test_presign(self, store: Store) -> None:
         """A link that reads the object without credentials."""

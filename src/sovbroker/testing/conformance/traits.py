@@ -85,10 +85,13 @@ class Traits:
 
     `replaces_parts`: a part of an upload may be sent again with other bytes. Where it is False, that is refused with an
     error; the same bytes may be sent again at every store.
+
+    `retention`: for how many seconds the suite retains an object and then waits, where the store retains any.
     """
 
     nested: ClassVar[bool] = True
     replaces_parts: ClassVar[bool] = True
+    retention: ClassVar[float] = 2.0
 
 
 class BrokenError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Self, TypeVar, cast
 
 from sovbroker.catalogue import load
@@ -16,6 +16,7 @@ from sovbroker.ports import (
     Binding,
     Bytes,
     Feature,
+    Inspection,
     Limits,
     ObjectInfo,
     Page,
@@ -209,6 +210,18 @@ class FakeCloud:
     def presign(self, key: str, *, expires: timedelta) -> str:  # noqa: ARG002 - the port's signature
         """Raise NotSupported: there is no server that a link could lead to."""
         raise NotSupported("a faked cloud has no links to hand out; read the object", target=self.target, key=key)
+
+    def retain(self, key: str, *, until: datetime) -> None:
+        """See `Store.retain`."""
+        self._manners.check_key(key)
+        self._manners.need(Feature.RETENTION, key)
+        self.ask(Seen(self.target, "retain", key), lambda: self._inner.retain(key, until=until))
+
+    def inspect(self) -> Inspection:
+        """See `Store.inspect`. The region is the target's own."""
+        found = self.ask(Seen(self.target, "inspect", ""), self._inner.inspect)
+        locks = self.capabilities[Feature.RETENTION].usable
+        return replace(found, region=self.where.region or None, locks=locks)
 
     def close(self) -> None:
         """See `Store.close`. What was stored stays: another broker may open the same cloud."""

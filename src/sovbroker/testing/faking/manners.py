@@ -24,7 +24,7 @@ class Preset:
     offers: Mapping[Feature, Support] = field(default_factory=dict[Feature, Support])
 
 
-S3: Final = Preset(Limits(), {Feature.CONDITIONAL_PUT: Support.ABSENT})
+S3: Final = Preset(Limits(), {Feature.CONDITIONAL_PUT: Support.ABSENT, Feature.RETENTION: Support.ABSENT})
 """What holds for a stranger's adapter, too: the least that services have in common."""
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
@@ -32,9 +32,9 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         "s3": S3,
         "azure": Preset(
             Limits(metadata_max=4096, put_max=5000 << 20, part_min=1, part_max=4000 << 20, parts_max=50_000),
-            {Feature.MULTIPART: Support.EMULATED},
+            {Feature.MULTIPART: Support.EMULATED, Feature.RETENTION: Support.ABSENT},
         ),
-        "gcs": Preset(Limits(part_min=1), {Feature.MULTIPART: Support.EMULATED}),
+        "gcs": Preset(Limits(part_min=1), {Feature.MULTIPART: Support.EMULATED, Feature.RETENTION: Support.ABSENT}),
         "webdav": Preset(
             Limits(metadata_max=0, put_max=1 << 50),
             {
@@ -43,9 +43,13 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 Feature.MULTIPART: Support.ABSENT,
                 Feature.DELIMITER: Support.EMULATED,
                 Feature.ORDERED_LIST: Support.EMULATED,
+                Feature.RETENTION: Support.ABSENT,
             },
         ),
-        "local": Preset(Limits(metadata_max=1 << 16, put_max=1 << 50, part_min=1, part_max=1 << 50)),
+        "local": Preset(
+            Limits(metadata_max=1 << 16, put_max=1 << 50, part_min=1, part_max=1 << 50),
+            {Feature.RETENTION: Support.ABSENT},
+        ),
         "memory": Preset(Limits(part_min=1)),
     }
 )

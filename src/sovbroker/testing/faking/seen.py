@@ -13,7 +13,21 @@ from sovbroker.testing.recorder import traces
 
 __all__ = ["OPERATIONS", "Seen", "find", "spellings"]
 
-OPERATIONS: Final = ("head", "get", "put", "delete", "list", "copy", "multipart", "part", "commit", "abort", "uploads")
+OPERATIONS: Final = (
+    "head",
+    "get",
+    "put",
+    "delete",
+    "list",
+    "copy",
+    "multipart",
+    "part",
+    "commit",
+    "abort",
+    "uploads",
+    "retain",
+    "inspect",
+)
 """What a provider can be asked, as `sovbroker.ports.Store` and `Upload` call it."""
 
 
