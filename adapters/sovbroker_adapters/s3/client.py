@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, PermissionDenied, Unavailable
+from sovbroker.errors import ConfigError, Unavailable
 from sovbroker.ports import Binding
-from sovbroker_adapters.hosts import link_local
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.s3.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,28 +33,9 @@ Answer = Mapping[str, Any]
 NOTHING: Final[Answer] = {}
 
 POOL: Final = 32
-PORTS: Final = {"https": 443, "http": 80}
+SCHEMES: Final = ("https", "http")
 FIRST_PAUSE: Final = 0.1
 MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
-
-_making = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    global _making  # noqa: PLW0603 - a lock can only be replaced
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
-
-
-@dataclass(slots=True)
-class _Made:
-    """A client and the process that it belongs to."""
-
-    client: S3Client
-    pid: int
 
 
 class Connection:
@@ -67,7 +47,7 @@ class Connection:
         self.bucket = binding.container
         self._binding = binding
         self._settings = settings
-        self._made: _Made | None = None
+        self._clients = PerProcess(self._make)
 
     def __repr__(self) -> str:
         """Name the bucket, and no secret."""
@@ -132,37 +112,18 @@ class Connection:
 
     def client(self) -> S3Client:
         """Return the client of this process."""
-        made = self._made
-        if made is None or made.pid != os.getpid():
-            with _making:
-                made = self._made
-                if made is None or made.pid != os.getpid():
-                    made = self._made = _Made(self._make(), os.getpid())
-        return made.client
+        return self._clients.get()
 
     def close(self) -> None:
         """Close the connections of this process."""
-        made, self._made = self._made, None
-        if made is not None and made.pid == os.getpid():
-            made.client.close()
+        made = self._clients.take()
+        if made is not None:
+            made.close()
 
     def check_host(self, url: str) -> None:
         """Raise PermissionDenied unless `url` leads to a host of this target."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or PORTS.get(parts.scheme, 0)
-        if link_local(host) or not self._own(host, port, parts.scheme):
-            message = f"nothing was sent: `{host}:{port}` is not a host of this target"
-            raise PermissionDenied(message, target=self.target)
-
-    def _own(self, host: str, port: int, scheme: str) -> bool:
-        names = {host}
-        below = f"{self.bucket}.".lower()
-        if self._settings.addressing == "virtual" and host.startswith(below):
-            names.add(host.removeprefix(below))
-        usual = PORTS.get(scheme) == port
-        allowed = {name.lower() for name in self._binding.hosts}
-        return any(f"{_bracketed(name)}:{port}" in allowed or (usual and name in allowed) for name in names)
+        below = self.bucket if self._settings.addressing == "virtual" else ""
+        check_host(url, hosts=self._binding.hosts, target=self.target, below=below)
 
     def _make(self) -> S3Client:
         from botocore import UNSIGNED  # noqa: PLC0415 - the SDK is loaded when the first call needs it
@@ -246,7 +207,7 @@ def _check(binding: Binding, settings: Settings) -> None:
         raise ConfigError(f"{target}: an S3 target needs the hosts that it may talk to")
     if binding.endpoint is None and binding.region is None:
         raise ConfigError(f"{target}: an S3 target needs an endpoint or a region")
-    if binding.endpoint is not None and urlsplit(binding.endpoint).scheme not in PORTS:
+    if binding.endpoint is not None and urlsplit(binding.endpoint).scheme not in SCHEMES:
         raise ConfigError(f"{target}: the endpoint `{binding.endpoint}` does not begin with https:// or http://")
     if settings.anonymous or settings.ambient:
         return
@@ -318,7 +279,3 @@ def _before_bulk_delete(request: Any, **_: object) -> None:  # noqa: ANN401 - th
         del request.headers[name]
     digest = hashlib.md5(request.data, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

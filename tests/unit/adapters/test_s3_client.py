@@ -21,8 +21,8 @@ from sovbroker.errors import ConfigError, InvalidArgument, NotSupported, Permiss
 from sovbroker.ports import Binding, Credentials, Feature, Support
 from sovbroker.testing.chaos import Status
 from sovbroker.testing.recorder import Recorder
+from sovbroker_adapters import processes
 from sovbroker_adapters.s3 import build
-from sovbroker_adapters.s3 import client as client_module
 from sovbroker_adapters.s3.bodies import crc32
 
 GIVEN = Credentials({"access_key": "AKIAEXAMPLE", "secret_key": "not-a-secret"})
@@ -462,7 +462,7 @@ def test_a_child_of_a_busy_thread_does_not_wait_for_it(wire):
     store = opened()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        with client_module._making:
+        with processes._making:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
