@@ -13,6 +13,7 @@ A key service (here: a passphrase) wraps one key per domain; a domain key wraps 
 from __future__ import annotations
 
 from sovbroker.keys.domain import DomainKey
+from sovbroker.keys.escrow import EscrowService, new_escrow, public_key
 from sovbroker.keys.passphrase import Cost, PassphraseService
 from sovbroker.keys.recovery import RecoveryService
 from sovbroker.keys.ring import DomainStatus, Keyring, KeyringStatus
@@ -21,8 +22,11 @@ __all__ = [
     "Cost",
     "DomainKey",
     "DomainStatus",
+    "EscrowService",
     "Keyring",
     "KeyringStatus",
     "PassphraseService",
     "RecoveryService",
+    "new_escrow",
+    "public_key",
 ]

@@ -17,7 +17,7 @@ import json
 import os
 import stat
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
@@ -27,6 +27,9 @@ __all__ = ["Epoch", "Recipient", "Ring", "Wrapped", "create", "load", "locked", 
 
 KIND: Final = "keyring"
 VERSION: Final = 1
+VERSION_QUORUM: Final = 2
+"""The version of a keyring whose recipients hold shares: who knows only 1 must not take a share for a key."""
+
 SIZE_MAX: Final = 64 << 20
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -54,12 +57,17 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """What the file says. `seal` is the ring's own key, wrapped by recipient; `domains` hold epochs, oldest first."""
+    """What the file says. `seal` is the ring's own key, wrapped by recipient; `domains` hold epochs, oldest first.
+
+    `quorum` is how many recipients it takes; `destroyed` are the ids of keys that are gone for good, with the day.
+    """
 
     id: str
     recipients: tuple[Recipient, ...]
     seal: Wrapped
     domains: Mapping[str, tuple[Epoch, ...]]
+    quorum: int = 1
+    destroyed: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +95,9 @@ def load(path: Path) -> Loaded:
     if document.get("sovbroker") != KIND:
         raise UnknownFormat(f"`{path}` is not a keyring")
     version = document.get("version")
-    if version != VERSION:
+    if version not in (VERSION, VERSION_QUORUM):  # what JSON holds may not be hashable
         raise UnknownFormat(
-            f"`{path}` is a keyring of version {version!r:.20}, this version knows {VERSION}; update it"
+            f"`{path}` is a keyring of version {version!r:.20}, this version knows up to {VERSION_QUORUM}; update it"
         )
     body = _body(document)
     checksum, mac = document.get("checksum"), document.get("mac")
@@ -208,9 +216,13 @@ def _mac(key: bytes, body: bytes) -> str:
 
 
 def _render(ring: Ring) -> dict[str, object]:
+    # Only where there is something to say: what was written before stays as it was, byte for byte.
+    more: dict[str, object] = {"quorum": ring.quorum} if ring.quorum > 1 else {}
+    if ring.destroyed:
+        more["destroyed"] = dict(ring.destroyed)
     return {
         "sovbroker": KIND,
-        "version": VERSION,
+        "version": VERSION_QUORUM if ring.quorum > 1 else VERSION,
         "id": ring.id,
         "recipients": [
             {"name": r.name} if r.public is None else {"name": r.name, "public": _encode(r.public)}
@@ -229,6 +241,7 @@ def _render(ring: Ring) -> dict[str, object]:
             ]
             for domain, epochs in ring.domains.items()
         },
+        **more,
     }
 
 
@@ -242,9 +255,14 @@ def _ring(document: Json) -> Ring:
         name: tuple(_epoch(cast("Json", item)) for item in cast("list[object]", epochs))
         for name, epochs in cast("Json", document["domains"]).items()
     }
-    if not recipients or not all(domains.values()):
+    quorum = document.get("quorum", 1)
+    if not isinstance(quorum, int) or isinstance(quorum, bool):
+        raise TypeError
+    one = document["version"] == VERSION
+    if not recipients or not all(domains.values()) or one != (quorum == 1) or not 1 <= quorum <= len(recipients):
         raise ValueError
-    return Ring(_text(document["id"]), recipients, _wrapped(document["seal"]), domains)
+    destroyed = {kid: _text(day) for kid, day in cast("Json", document.get("destroyed", {})).items()}
+    return Ring(_text(document["id"]), recipients, _wrapped(document["seal"]), domains, quorum, destroyed)
 
 
 def _epoch(entry: Json) -> Epoch:

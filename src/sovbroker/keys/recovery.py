@@ -10,7 +10,8 @@ import base64
 import binascii
 import hashlib
 import os
-from typing import Final, NoReturn, final
+from dataclasses import dataclass, field
+from typing import Final, NoReturn, Self, final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sovbroker.errors import KeyUnavailable, Tampered, UnknownFormat
 
-__all__ = ["RecoveryService", "new_code", "wrap_for"]
+__all__ = ["MLKEM_PUBLIC", "MLKEM_SEED", "X25519", "KeyPair", "RecoveryService", "new_code", "suite", "wrap_for"]
 
 ENTROPY: Final = 25
 CHECKSUM: Final = 5
@@ -59,7 +60,23 @@ def wrap_for(public: bytes, secret: bytes, *, context: bytes) -> bytes:
         )
     except ValueError:
         raise UnknownFormat("the keyring's recovery key is not one that this version knows") from None
-    return _suite().encrypt(secret, key, context)
+    return suite().encrypt(secret, key, context)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An X-Wing key pair: `public` is the ML-KEM-768 key, then the X25519 key."""
+
+    private: MLKEM768X25519PrivateKey = field(repr=False)
+    public: bytes
+
+    @classmethod
+    def of(cls, seed: bytes) -> Self:
+        """Return the pair of a seed: that of ML-KEM (64 bytes), then the X25519 key (32)."""
+        mlkem = MLKEM768PrivateKey.from_seed_bytes(seed[:MLKEM_SEED])
+        x25519 = X25519PrivateKey.from_private_bytes(seed[MLKEM_SEED:])
+        public = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        return cls(MLKEM768X25519PrivateKey(mlkem, x25519), public)
 
 
 @final
@@ -77,10 +94,8 @@ class RecoveryService:
 
     def __init__(self, code: str) -> None:
         seed = HKDF(hashes.SHA512(), MLKEM_SEED + X25519, None, INFO).derive(_entropy(code))
-        mlkem = MLKEM768PrivateKey.from_seed_bytes(seed[:MLKEM_SEED])
-        x25519 = X25519PrivateKey.from_private_bytes(seed[MLKEM_SEED:])
-        self._private = MLKEM768X25519PrivateKey(mlkem, x25519)
-        self.public = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        pair = KeyPair.of(seed)
+        self._private, self.public = pair.private, pair.public
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
         """See `KeyService.wrap`."""
@@ -89,7 +104,7 @@ class RecoveryService:
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """See `KeyService.unwrap`."""
         try:
-            return _suite().decrypt(wrapped, self._private, context)
+            return suite().decrypt(wrapped, self._private, context)
         except (InvalidTag, ValueError):
             raise Tampered from None
 
@@ -102,7 +117,8 @@ class RecoveryService:
         raise TypeError("a recovery code cannot be pickled or copied")
 
 
-def _suite() -> Suite:
+def suite() -> Suite:
+    """Return the one suite of HPKE that is used here."""
     return Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA512, AEAD.AES_256_GCM)
 
 

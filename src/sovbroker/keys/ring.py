@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, NoReturn, Self, final
 
-from sovbroker.envelope.context import encode_fields
 from sovbroker.envelope.secret import KEY, Secret, secret_bytes
 from sovbroker.errors import InvalidArgument, KeyUnavailable, SealError, Tampered
 from sovbroker.keys import file
 from sovbroker.keys.cache import Cache
+from sovbroker.keys.custody import Custody
 from sovbroker.keys.domain import DomainKey
 from sovbroker.keys.file import Epoch, Recipient, Ring
-from sovbroker.keys.recovery import RecoveryService, new_code, wrap_for
+from sovbroker.keys.lifecycle import domain_context, handed_over, new_id, ring_context, with_epoch, without_domain
+from sovbroker.keys.recovery import RecoveryService, new_code
 from sovbroker.keys.service import ForkLock, Service
 
 __all__ = ["LIFETIME", "USES", "DomainStatus", "Keyring", "KeyringStatus"]
@@ -28,10 +28,6 @@ LIFETIME: Final = timedelta(hours=1)
 
 USES: Final = 1 << 20
 """How often a domain key is handed out before it is unwrapped again."""
-
-RING: Final = b"sovbroker ring 1"
-DOMAIN: Final = b"sovbroker domain key 1"
-KID: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,76 +43,100 @@ class DomainStatus:
 
 @dataclass(frozen=True, slots=True)
 class KeyringStatus:
-    """What may be told of a keyring: where it is, who can open it, and its domains by name."""
+    """What may be told of a keyring: where it is, who can open it, and its domains by name.
+
+    `quorum` is how many of the `recipients` it takes; `destroyed` the ids of keys that are gone for good, with the day.
+    """
 
     path: str
     id: str
     recipients: tuple[str, ...]
     domains: tuple[DomainStatus, ...]
+    quorum: int = 1
+    destroyed: tuple[tuple[str, str], ...] = ()
 
 
 @final
 class Keyring:
-    """The domain keys of one file, opened by one recipient. May be used by several threads and after a fork.
+    """The domain keys of one file, opened by its recipients. May be used by several threads and after a fork.
 
     ``Keyring.create`` writes a new file, ``Keyring.open`` reads one; neither happens silently in the other's place.
     Several processes may share the file: a domain that another process made is found.
     """
 
-    __slots__ = ("_cache", "_kids", "_lock", "_path", "_ring", "_ring_key", "_service")
+    __slots__ = ("_cache", "_kids", "_lock", "_path", "_ring", "_ring_key", "_services")
 
-    def __init__(self, path: Path, service: Service, ring: Ring, key: Secret, cache: Cache) -> None:
+    def __init__(self, path: Path, services: Mapping[str, Service], ring: Ring, key: Secret, cache: Cache) -> None:
         self._path = path
-        self._service = service
+        self._services = dict(services)
         self._ring_key = key
         self._cache = cache
         self._adopt(ring)
         self._lock = ForkLock()
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], service: Service, *, recovery: bool) -> tuple[Self, str | None]:
-        """Write a new keyring file (mode 0600) for `service`; return it opened.
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        service: Service | Sequence[Service],
+        *,
+        recovery: bool,
+        escrows: Mapping[str, bytes] | None = None,
+        quorum: int = 1,
+    ) -> tuple[Self, str | None]:
+        """Write a new keyring file (mode 0600) for one service or several; return it opened.
 
         With `recovery`, the second value is a recovery code, to be shown once and kept on paper: it opens the keyring
-        when the service is lost, and cannot be had again. Raises ConfigError when there is a file already.
+        when the service is lost, and cannot be had again. `escrows` are public halves by name. With a `quorum` above 1,
+        each recipient, the code included, holds a share of each key, and that many of them open the keyring. Raises
+        ConfigError when there is a file already.
         """
         place = Path(path)
-        if service.name == RecoveryService.name:
+        services = _by_name(service)
+        if RecoveryService.name in services:
             raise InvalidArgument("a keyring needs a key service; the recovery code is the second recipient")
+        if quorum > len(services):
+            raise InvalidArgument(
+                f"{len(services)} key services could never be {quorum}: what lies offline does not count in daily work"
+            )
         code = new_code() if recovery else None
-        recipients = [Recipient(service.name)]
+        recipients = [Recipient(name) for name in services]
+        recipients += [Recipient(name, public) for name, public in (escrows or {}).items()]
         if code is not None:
             recipients.append(Recipient(RecoveryService.name, RecoveryService(code).public))
-        ring = Ring(_kid(), tuple(recipients), {}, {})
+        _check_recipients(recipients)
+        ring = Ring(new_id(), tuple(recipients), {}, {}, quorum)
         key = Secret.random()
-        ring = replace(ring, seal=_wrap_all(ring, service, key, context=encode_fields(RING, ring.id)))
+        ring = replace(ring, seal=Custody.of(ring, services).wrap(key, context=ring_context(ring)))
         try:
             file.create(place, ring, key=key.reveal())
         except OSError as error:
             raise KeyUnavailable(f"`{place}` cannot be written: {error.strerror}") from error
-        return cls(place, service, ring, key, _cache(LIFETIME, USES, time.monotonic)), code
+        return cls(place, services, ring, key, _cache(LIFETIME, USES, time.monotonic)), code
 
     @classmethod
     def open(
         cls,
         path: str | os.PathLike[str],
-        service: Service,
+        service: Service | Sequence[Service],
         *,
         lifetime: timedelta = LIFETIME,
         uses: int = USES,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Open the keyring file with the key service, or the recovery code, that is one of its recipients.
+        """Open the keyring file with one of its recipients, or with several: a key service, the recovery code.
 
-        Domain keys are unwrapped again after `lifetime` or `uses` uses; `clock` tells seconds. Raises KeyUnavailable
-        when the file is missing, readable by others or damaged, or the service does not open it; UnknownFormat for what
-        is no keyring or was written by a newer version.
+        Services are asked in the order in which they are given, until one opens the keyring, or as many as its quorum
+        says. Domain keys are unwrapped again after `lifetime` or `uses` uses; `clock` tells seconds. Raises
+        KeyUnavailable when the file is missing, readable by others or damaged, or the services do not open it;
+        UnknownFormat for what is no keyring or was written by a newer version.
         """
         place = Path(path)
+        services = _by_name(service)
         loaded = file.load(place)
-        key = _open_seal(loaded.ring, service, place)
+        key = _open_seal(Custody.of(loaded.ring, services), loaded.ring, place)
         ring = loaded.verify(key.reveal(), place)
-        return cls(place, service, ring, key, _cache(lifetime, uses, clock))
+        return cls(place, services, ring, key, _cache(lifetime, uses, clock))
 
     def domain(self, name: str) -> DomainKey:
         """Return the current key of a domain; the first call for a domain makes one and writes it to the file."""
@@ -129,7 +149,9 @@ class Keyring:
         """Return the key with the id that stands beside an object. Raises KeyUnavailable when it is not here."""
         found = self._kids.get(kid) or self._reload().get(kid)
         if found is None:
-            raise KeyUnavailable(f"the key `{kid:.64}` is not in `{self._path}`: destroyed, or of another keyring")
+            day = self._ring.destroyed.get(kid)
+            what = f"destroyed on {day}" if day else "destroyed, or of another keyring"
+            raise KeyUnavailable(f"the key `{kid:.64}` is not in `{self._path}`: {what}")
         return self._fetch(*found)
 
     def status(self) -> KeyringStatus:
@@ -139,34 +161,88 @@ class Keyring:
             DomainStatus(name, epochs[-1].number, epochs[-1].kid, len(epochs), epochs[0].created)
             for name, epochs in sorted(ring.domains.items())
         )
-        return KeyringStatus(str(self._path), ring.id, tuple(r.name for r in ring.recipients), tuple(domains))
+        return KeyringStatus(
+            path=str(self._path),
+            id=ring.id,
+            recipients=tuple(r.name for r in ring.recipients),
+            domains=tuple(domains),
+            quorum=ring.quorum,
+            destroyed=tuple(sorted(ring.destroyed.items())),
+        )
+
+    def rotate(self, domain: str) -> DomainStatus:
+        """Give a domain a fresh key, a new epoch: new objects use it, and no object is touched.
+
+        Raises InvalidArgument for a domain that is not there.
+        """
+
+        def renewed(ring: Ring) -> Ring:
+            if domain not in ring.domains:
+                raise InvalidArgument(f"there is no domain `{domain}` in `{self._path}`, so there is nothing to renew")
+            return with_epoch(ring, self._custody(ring), domain)
+
+        self._change(renewed)
+        return next(found for found in self.status().domains if found.name == domain)
 
     def rewrap(self, service: Service) -> None:
-        """Wrap everything anew for `service`, in the place of the recipient of that name: a new passphrase.
+        """Wrap everything anew for `service`, in the place of the recipient of that name: a new passphrase, a new key.
 
-        Works with the old service or the recovery code. No object is touched, and no object's key changes.
+        Works with whatever opens the keyring, the recovery code too. No object is touched, and no object's key changes.
+        With a quorum, every recipient gets a new share, so all of the services have to be at hand.
         """
-        with self._lock, file.locked(self._path):
-            ring = self._verified()
+
+        def replaced(ring: Ring) -> Ring:
             if service.name not in {r.name for r in ring.recipients if r.public is None}:
                 raise InvalidArgument(f"`{self._path}` has no key service `{service.name}` that could be replaced")
-            opener = self._service
+            return self._handed(ring, ring.recipients, quorum=ring.quorum, fresh=service)
 
-            def again(wrapped: dict[str, bytes], context: bytes) -> dict[str, bytes]:
-                return wrapped | {service.name: service.wrap(_unwrap(wrapped, opener, context), context)}
+        self._change(replaced)
+        self._services[service.name] = service
 
-            domains = {
-                name: tuple(
-                    replace(epoch, wrapped=again(dict(epoch.wrapped), _context(ring, name, epoch))) for epoch in epochs
-                )
-                for name, epochs in ring.domains.items()
-            }
-            seal = again(dict(ring.seal), encode_fields(RING, ring.id))
-            ring = replace(ring, seal=seal, domains=domains)
-            file.save(self._path, ring, key=self._ring_key.reveal())
-            self._adopt(ring)
-            if opener.name == service.name:
-                self._service = service
+    def add(self, recipient: Service | tuple[str, bytes]) -> None:
+        """Wrap everything for one more recipient: a key service, or the name and public half of an escrow."""
+        if isinstance(recipient, tuple):
+            name, public = recipient
+            self._change(
+                lambda ring: self._handed(ring, (*ring.recipients, Recipient(name, public)), quorum=ring.quorum)
+            )
+            return
+        service = recipient
+
+        def added(ring: Ring) -> Ring:
+            return self._handed(ring, (*ring.recipients, Recipient(service.name)), quorum=ring.quorum, fresh=service)
+
+        self._change(added)
+        self._services[service.name] = service
+
+    def remove(self, name: str) -> None:
+        """Wrap nothing for a recipient any more. Copies of the old file still open with it: then rotate, too.
+
+        Raises InvalidArgument for one that is not there, for the last one, and where the quorum could not be met.
+        """
+
+        def removed(ring: Ring) -> Ring:
+            rest = tuple(r for r in ring.recipients if r.name != name)
+            if len(rest) == len(ring.recipients):
+                known = ", ".join(f"`{r.name}`" for r in ring.recipients)
+                raise InvalidArgument(f"`{self._path}` has no recipient `{name}`; there is {known}")
+            return self._handed(ring, rest, quorum=ring.quorum)
+
+        self._change(removed)
+
+    def require(self, quorum: int) -> None:
+        """Let it take `quorum` recipients to open the keyring from now on; 1: any one of them."""
+        self._change(lambda ring: self._handed(ring, ring.recipients, quorum=quorum))
+
+    def shred(self, domain: str) -> tuple[str, ...]:
+        """Destroy every key of a domain, at every recipient; return their ids. What was sealed under them is lost.
+
+        Copies of the keyring file that were made before still hold the keys: they have to be destroyed, too.
+        """
+        kids = tuple(epoch.kid for epoch in self._verified().domains.get(domain, ()))
+        self._change(lambda ring: without_domain(ring, domain))
+        self._cache.clear()
+        return kids
 
     def close(self) -> None:
         """Wipe the keys that are held. May be called twice; a closed keyring raises KeyUnavailable."""
@@ -189,10 +265,32 @@ class Keyring:
         """Refuse to be pickled or copied."""
         raise TypeError("a keyring cannot be pickled or copied: it holds keys")
 
+    def _custody(self, ring: Ring) -> Custody:
+        return Custody.of(ring, self._services)
+
+    def _handed(
+        self, ring: Ring, recipients: tuple[Recipient, ...], *, quorum: int, fresh: Service | None = None
+    ) -> Ring:
+        """Return the ring for other recipients; `fresh` is a service that is not one of ours yet, or in a new shape."""
+        _check_recipients(recipients)
+        services = self._services if fresh is None else {**self._services, fresh.name: fresh}
+        if not 1 <= quorum <= len(recipients):
+            raise InvalidArgument(f"{len(recipients)} recipients cannot be {quorum}; change the quorum first")
+        holder = Custody(recipients, quorum, services)
+        return handed_over(ring, self._custody(ring), holder, renew="" if fresh is None else fresh.name)
+
+    def _change(self, change: Callable[[Ring], Ring]) -> None:
+        """Replace the file by what `change` makes of it, with every other writer kept out."""
+        with self._lock, file.locked(self._path):
+            ring = change(self._verified())
+            file.save(self._path, ring, key=self._ring_key.reveal())
+            self._adopt(ring)
+
     def _fetch(self, domain: str, epoch: Epoch) -> DomainKey:
         def unwrap() -> DomainKey:
             self._ring_key.reveal()
-            data = _unwrap(epoch.wrapped, self._service, _context(self._ring, domain, epoch))
+            ring = self._ring
+            data = self._custody(ring).unwrap(epoch.wrapped, context=domain_context(ring, domain, epoch))
             return DomainKey(Secret(secret_bytes(data)), domain=domain, epoch=epoch.number, kid=epoch.kid)
 
         return self._cache.get(epoch.kid, unwrap)
@@ -202,10 +300,7 @@ class Keyring:
         with self._lock, file.locked(self._path):
             ring = self._verified()
             if name not in ring.domains:
-                epoch = Epoch(1, _kid(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), {})
-                context = _context(ring, name, epoch)
-                epoch = replace(epoch, wrapped=_wrap_all(ring, self._service, Secret.random(), context=context))
-                ring = replace(ring, domains={**ring.domains, name: (epoch,)})
+                ring = with_epoch(ring, self._custody(ring), name)
                 file.save(self._path, ring, key=self._ring_key.reveal())
             self._adopt(ring)
             return ring.domains[name]
@@ -220,10 +315,10 @@ class Keyring:
         self._kids = {e.kid: (name, e) for name, epochs in ring.domains.items() for e in epochs}
 
     def _verified(self) -> Ring:
-        """Return what the file says now, if it is the same keyring and the service still opens it."""
+        """Return what the file says now, if it is the same keyring and the services still open it."""
         loaded = file.load(self._path)
         if loaded.ring.seal != self._ring.seal:
-            _open_seal(loaded.ring, self._service, self._path).wipe()
+            _open_seal(self._custody(loaded.ring), loaded.ring, self._path).wipe()
         return loaded.verify(self._ring_key.reveal(), self._path)
 
 
@@ -231,41 +326,33 @@ def _cache(lifetime: timedelta, uses: int, clock: Callable[[], float]) -> Cache:
     return Cache(lifetime=lifetime.total_seconds(), uses=uses, clock=clock)
 
 
-def _kid() -> str:
-    return base64.urlsafe_b64encode(os.urandom(KID)).decode("ascii")
+def _by_name(service: Service | Sequence[Service]) -> dict[str, Service]:
+    """Return services by name, in their order. Raises InvalidArgument for none, and for a name twice."""
+    services = list(service) if isinstance(service, Sequence) else [service]
+    found = {each.name: each for each in services}
+    if not services or len(found) != len(services):
+        raise InvalidArgument("a keyring is opened by one key service or several, each with a name of its own")
+    return found
 
 
-def _context(ring: Ring, domain: str, epoch: Epoch) -> bytes:
-    return encode_fields(DOMAIN, ring.id, domain, str(epoch.number), epoch.kid)
+def _check_recipients(recipients: Sequence[Recipient]) -> None:
+    names = [recipient.name for recipient in recipients]
+    if not names:
+        raise InvalidArgument("a keyring needs a recipient: without one, nobody would ever open it")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidArgument(f"the keyring has a recipient `{twice}` already")
 
 
-def _wrap_all(ring: Ring, service: Service, key: Secret, *, context: bytes) -> dict[str, bytes]:
-    """Wrap a key for every recipient. Raises KeyUnavailable when one of them is a service that is not at hand."""
-    wrapped: dict[str, bytes] = {}
-    for recipient in ring.recipients:
-        if recipient.public is not None:
-            wrapped[recipient.name] = wrap_for(recipient.public, key.reveal(), context=context)
-        elif recipient.name == service.name:
-            wrapped[recipient.name] = service.wrap(key.reveal(), context)
-        else:
-            raise KeyUnavailable(f"a new key must be wrapped for `{recipient.name}` too; open the keyring with that")
-    return wrapped
-
-
-def _unwrap(wrapped: file.Wrapped, service: Service, context: bytes) -> bytes:
-    if service.name not in wrapped:
-        raise KeyUnavailable(f"the key is not wrapped for `{service.name}`; it is for {', '.join(sorted(wrapped))}")
-    return service.unwrap(wrapped[service.name], context)
-
-
-def _open_seal(ring: Ring, service: Service, path: Path) -> Secret:
+def _open_seal(custody: Custody, ring: Ring, path: Path) -> Secret:
     """Return the ring's own key. Raises KeyUnavailable, and says which file and which recipient."""
+    who = " and the ".join(custody.services)
     try:
-        data = _unwrap(ring.seal, service, encode_fields(RING, ring.id))
+        data = custody.unwrap(ring.seal, context=ring_context(ring))
     except KeyUnavailable as error:
-        raise KeyUnavailable(f"the {service.name} does not open `{path}`: {error}") from error
+        raise KeyUnavailable(f"the {who} does not open `{path}`: {error}") from error
     except Tampered as error:
-        raise KeyUnavailable(f"the {service.name} does not open `{path}`: it belongs to another keyring") from error
+        raise KeyUnavailable(f"the {who} does not open `{path}`: it belongs to another keyring") from error
     if len(data) != KEY:
         raise SealError(f"`{path}` holds a key of {len(data)} bytes; restore the keyring from a copy")
     return Secret(data)

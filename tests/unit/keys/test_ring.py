@@ -167,8 +167,8 @@ def test_the_wrong_recovery_code_and_a_stranger(ring, path, service, tmp_path):
 
 
 def test_a_newer_version_is_named(ring, path, service):
-    rewrite(path, lambda d: d.update(version=2))
-    with pytest.raises(UnknownFormat, match="version 2, this version knows 1"):
+    rewrite(path, lambda d: d.update(version=3))
+    with pytest.raises(UnknownFormat, match="version 3, this version knows up to 2"):
         Keyring.open(path, service())
 
 
