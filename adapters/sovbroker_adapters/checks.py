@@ -85,11 +85,11 @@ def check_range(span: tuple[int, int] | None) -> None:
         raise InvalidArgument(f"the range {span[0]}-{span[1]} runs backwards or begins before 0")
 
 
-def check_until(until: datetime) -> datetime:
-    """Return the end of a retention in UTC. Raises InvalidArgument for one that is naive or past."""
+def check_until(until: datetime, *, now: datetime | None = None) -> datetime:
+    """Return the end of a retention in UTC. Raises InvalidArgument for one that is naive or, by `now`, past."""
     if until.tzinfo is None:
         raise InvalidArgument(f"the moment {until} has no time zone; give one, such as UTC")
-    if until <= datetime.now(UTC):
+    if until <= (now or datetime.now(UTC)):
         raise InvalidArgument(f"an object cannot be retained until {until}, which is past")
     return until.astimezone(UTC)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
@@ -46,6 +46,11 @@ __all__ = ["MemoryStore", "build"]
 CAPABILITIES: Final = MappingProxyType(dict.fromkeys(Feature, Support.NATIVE) | {Feature.PRESIGN: Support.ABSENT})
 
 
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
 def build(binding: Binding, /) -> MemoryStore:
     """Open an empty store; every call makes a new one."""
     return MemoryStore(binding.target)
@@ -63,8 +68,9 @@ class Pending:
 class Shelf:
     """What a store and its uploads share. `lock` is held around every access."""
 
-    def __init__(self, target: str, limits: Limits) -> None:
+    def __init__(self, target: str, limits: Limits, clock: Callable[[], datetime]) -> None:
         self.target = target
+        self.clock = clock
         self.limits = limits
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
         self.pending: dict[str, Pending] = {}
@@ -102,20 +108,25 @@ class Shelf:
     def check_free(self, key: str) -> None:
         """Raise PermissionDenied for an object that is retained."""
         until = self.retained.get(key)
-        if until is not None and until > datetime.now(UTC):
+        if until is not None and until > self.clock():
             message = f"`{key}` is retained until {until.isoformat()}"
             raise PermissionDenied(message, target=self.target, key=key)
 
 
 class MemoryStore:
-    """A `Store` in memory. Safe for threads; a forked child has a copy of its own."""
+    """A `Store` in memory. Safe for threads; a forked child has a copy of its own.
+
+    `clock` tells the time by which it retains objects.
+    """
 
     capabilities: Mapping[Feature, Support] = CAPABILITIES
 
-    def __init__(self, target: str = "memory", *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, target: str = "memory", *, limits: Limits | None = None, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self.target = target
         self.limits = limits or Limits(part_min=1)
-        self._shelf = Shelf(target, self.limits)
+        self._shelf = Shelf(target, self.limits, clock)
 
     def head(self, key: str) -> ObjectInfo:
         """See `Store.head`."""
@@ -201,7 +212,7 @@ class MemoryStore:
 
     def retain(self, key: str, *, until: datetime) -> None:
         """See `Store.retain`."""
-        end = check_until(until)
+        end = check_until(until, now=self._shelf.clock())
         self._shelf.find(key)
         with self._shelf.lock:
             if end < self._shelf.retained.get(key, end):
@@ -210,7 +221,7 @@ class MemoryStore:
 
     def inspect(self) -> Inspection:
         """See `Store.inspect`."""
-        now = datetime.now(UTC)
+        now = self._shelf.clock()
         return Inspection(clock=now, skew=timedelta(0), public=False, versioned=False, locks=True, removals=())
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from sovbroker.placements import Leftover, Placement, PlacementIndex, Preconditi
 from sovbroker.policy import Decision, Policy
 from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
+from sovbroker.reindexing import Reindexed, reindex
 from sovbroker.reloading import Reload, Reloader
 from sovbroker.router import Place, Stores, Targets
 from sovbroker.scanning import scanner_of, seen
@@ -362,6 +363,14 @@ class Broker:
         """
         return self._sweep(limit=1000)
 
+    def reindex(self) -> Reindexed:
+        """Give every object that the configured targets hold its row again, where it has none; remove nothing.
+
+        For the day on which the state database is lost. Reads the records of all objects, and every body in the clear.
+        What was deleted and was still there comes back. Raises StoreError when a target cannot be listed.
+        """
+        return reindex(self._flow)
+
     def _sweep(self, *, limit: int) -> int:
         now = self._flow.clock()
         self._flow.index.expire(now)
@@ -407,6 +416,7 @@ class Broker:
             key=key,
             label=label,
             stored=self._label_of(row),
+            replaced="" if row is None else row.version,
             metadata=metadata,
             content_type=content_type,
             condition=Precondition(if_absent=if_absent, if_version=if_version),
@@ -456,6 +466,7 @@ class Broker:
             key=key,
             label=label,
             stored=self._flow.policy.lattice.join(labels),
+            replaced="" if replaced is None else replaced.version,
             metadata=row.metadata,
             content_type=row.content_type,
             condition=Precondition(if_version=row.version) if key == row.key else Precondition(),

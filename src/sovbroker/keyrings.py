@@ -42,6 +42,16 @@ class Keyrings:
         """Return the key of a domain that has the opaque id `kid`. Raises KeyUnavailable."""
         return self.keyring(name).by_kid(kid)
 
+    def owner(self, kid: str) -> DomainKey:
+        """Return the key with the opaque id `kid` from whichever keyring has it. Raises KeyUnavailable."""
+        reasons: list[str] = []
+        for name in self.services:
+            try:
+                return self.by_kid(name, kid)
+            except KeyUnavailable as error:
+                reasons.append(f"{name}: {error}")
+        raise KeyUnavailable("; ".join(reasons) or "no key service is configured; add one under `keys`")
+
     def keyring(self, name: str) -> Keyring:
         """Return the keyring of a service, opened on first use."""
         with self._lock:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -76,8 +76,8 @@ class Flow:
 class Request:
     """What a caller asks to be written. `stored` is the label that the data carries already, if any.
 
-    `source` is the key and version that a move takes away; `deadline` a time of `time.monotonic`; `scan` what was found
-    in the content, None where the policy asks for nothing.
+    `replaced` is the version that is current now, "" for none. `source` is the key and version that a move takes away;
+    `deadline` a time of `time.monotonic`; `scan` what was found in the content, None where the policy asks for nothing.
     """
 
     key: str
@@ -86,6 +86,7 @@ class Request:
     metadata: Mapping[str, str] | None = None
     content_type: str | None = None
     condition: Precondition = ANY
+    replaced: str = ""
     source: tuple[str, str] | None = None
     size: int | None = None
     deadline: float | None = None
@@ -119,7 +120,7 @@ class Write:
         if not self.decision.allowed:
             raise Refused(self.decision)
         self._label = str(self.decision.label)
-        self._version = new_version(self._now)
+        self._version = new_version(self._now, after=request.replaced)
         self._seal()
         self._destinations = [self._destination(choice) for choice in self.decision.targets]
         flow.index.begin([self._intent(destination) for destination in self._destinations])
@@ -196,7 +197,15 @@ class Write:
             "created": self._now.isoformat(),
             "content_type": self._request.content_type,
             "metadata": dict(self._metadata),
+            "targets": [choice.target for choice in self.decision.targets],
+            **({} if self._retain_until is None else {"retain_until": self._retain_until.isoformat()}),
         }
+
+    @property
+    def _retain_until(self) -> datetime | None:
+        """The first moment at which this version may be removed, where the policy retains it."""
+        retain = self.decision.retain
+        return None if retain is None or retain.min is None else self._now + retain.min
 
     def _sealed_record(self, size: int | None) -> Record:
         """Return the record of the sealed copies: made once, so that all copies carry the same one."""
@@ -253,7 +262,6 @@ class Write:
             )
             for d, choice in zip(self._destinations, self.decision.targets, strict=True)
         )
-        retain = self.decision.retain
         placement = Placement(
             key=self._request.key,
             version=self._version,
@@ -267,7 +275,7 @@ class Write:
             content_type=self._request.content_type,
             metadata=self._metadata,
             decision=brief(self.decision),
-            retain_until=None if retain is None or retain.min is None else self._now + retain.min,
+            retain_until=self._retain_until,
         )
         self._retain(placement)
         doomed = self._flow.index.commit(
@@ -289,8 +297,7 @@ class Write:
         A row that promises what no store was told would be worse than a copy without a row that stays too long.
         """
         until = placement.retain_until
-        if until is None or until <= datetime.now(UTC):
-            # A store goes by its own time; what is past there cannot be asked for.
+        if until is None or until <= self._now:
             return
         for destination, row in zip(self._destinations, placement.copies, strict=True):
             store = destination.store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -111,7 +110,7 @@ class Clouds:
 
     def build(self, binding):
         if binding.target not in self.stores:
-            self.stores[binding.target] = memory.build(dataclasses.replace(binding))
+            self.stores[binding.target] = memory.MemoryStore(binding.target, clock=lambda: self.now)
 
         def before(operation, key):
             self.calls.append((binding.target, operation, key))

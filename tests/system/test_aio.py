@@ -120,7 +120,7 @@ def test_whatever_blocks_on_the_way_is_awaited():
     """A new method of these would have to be awaited too: keys are opened, and targets are not asked anything."""
     assert {name for name, value in vars(Targets).items() if inspect.isfunction(value) and name[0] != "_"} == {"list"}
     public = {name for name in vars(Keyrings) if not name.startswith("_")}
-    assert public == {"domain", "by_kid", "keyring", "status", "close"}
+    assert public == {"domain", "by_kid", "owner", "keyring", "status", "close"}
 
 
 def test_an_awaited_broker_shares_the_state_of_the_broker_that_it_is_put_over(broker):

@@ -23,6 +23,7 @@ from sovbroker.labels import Label
 from sovbroker.objects import ExitTicket, Folder, Info, ObjectFile, Stored
 from sovbroker.placements import Leftover
 from sovbroker.policy import Decision, Policy
+from sovbroker.reindexing import Reindexed
 from sovbroker.reloading import Reload
 from sovbroker.router import Place, Targets
 from sovbroker.writer import Writer
@@ -289,6 +290,10 @@ class AsyncBroker:
     async def sweep(self) -> int:
         """Remove leftovers, and retained versions whose time is over; return how many copies are gone."""
         return await self._change(self._broker.sweep)
+
+    async def reindex(self) -> Reindexed:
+        """Give every object that the targets hold its row again, where it has none. See `Broker.reindex`."""
+        return await self._change(self._broker.reindex)
 
     async def _change(self, work: Callable[[], T]) -> T:
         """Do what may change something: halted when cancelled, and waited for."""

@@ -1,4 +1,4 @@
-"""The commands that set up and look after an installation: init, sweep, doctor, demo."""
+"""The commands that set up and look after an installation: init, sweep, reindex, doctor, demo."""
 
 from __future__ import annotations
 
@@ -69,6 +69,23 @@ def sweep(session: Session) -> None:
     session.screen.say(f"removed {removed}, left {len(left)}")
     for item in left:
         session.screen.say(f"{item.kind} of {item.key} at {item.target}: {item.error or 'not due yet'}")
+
+
+@command(app, "reindex")
+def reindex(session: Session) -> None:
+    """Find every object again from what the providers hold, after the state was lost. Exits with 1 for an oddity."""
+    with session.broker() as broker:
+        outcome = broker.reindex()
+    if session.options.json:
+        session.screen.data(outcome.to_dict())
+    else:
+        session.screen.say(f"{outcome.rebuilt} objects have their row again, {outcome.known} had one")
+        if outcome.odd:
+            columns = ("what", "target", "name there", "object", "why")
+            rows = [(str(odd.oddity), odd.target, odd.name, odd.key or "-", odd.why) for odd in outcome.odd]
+            session.screen.table(columns, rows)
+    if not outcome.whole:
+        raise typer.Exit(Exit.FAILURE)
 
 
 @command(app, "doctor")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 __all__ = [
     "CopyRow",
@@ -27,13 +27,21 @@ __all__ = [
 ]
 
 
-def new_version(now: datetime) -> str:
+STAMP: Final = 6
+"""Bytes of the milliseconds."""
+
+
+def new_version(now: datetime, *, after: str = "") -> str:
     """Return a version id: 24 characters of base32hex (lower case) over 48 bits of UTC milliseconds and 72 random bits.
 
-    Ids sort by time, to the millisecond.
+    Ids sort by time, to the millisecond, and always behind `after`, the id of the version that is replaced: by them
+    alone the newest is known when the state is lost, whatever the clocks of the writers were.
     """
-    stamp = int(now.timestamp() * 1000).to_bytes(6, "big")
-    return base64.b32hexencode(stamp + os.urandom(9)).decode("ascii").lower()
+    stamp = int(now.timestamp() * 1000)
+    if after:
+        before = int.from_bytes(base64.b32hexdecode(after.upper())[:STAMP], "big")
+        stamp = max(stamp, before + 1)
+    return base64.b32hexencode(stamp.to_bytes(STAMP, "big") + os.urandom(9)).decode("ascii").lower()
 
 
 class State(StrEnum):

@@ -186,6 +186,23 @@ def test_export_on_a_terminal(home, done, terminal, answer, code):
     assert (home / "t.json").exists() is (code == 0)
 
 
+def test_reindex(home, done, run):
+    done("put", "-", "k", stdin=b"x")
+    done("put", "-", "gone", stdin=b"y")
+    for file in home.glob("state.db*"):
+        file.unlink()
+    assert done("reindex") == "2 objects have their row again, 0 had one\n"
+    assert done("get", "k", "-o", "-") == "x"
+    assert json.loads(done("reindex", "--json")) == {"rebuilt": 0, "known": 2, "odd": []}
+    for file in (*home.glob("state.db*"), home / "keyring.json"):
+        file.unlink()
+    done("keys", "init")
+    outcome = run("reindex")
+    assert outcome.code == 1
+    assert "0 objects have their row again, 0 had one" in outcome.out
+    assert outcome.out.count("locked") == 2
+
+
 def test_sweep(home, done, run, monkeypatch):
     assert done("sweep") == "removed 0, left 0\n"
     done("put", "-", "k", stdin=b"x")

@@ -296,3 +296,12 @@ def test_versions_sort_by_time():
     assert versions == sorted(versions)
     assert len({new_version(NOW) for _ in range(1000)}) == 1000
     assert all(len(version) == 24 for version in versions)
+
+
+def test_a_version_sorts_behind_the_one_that_it_replaces_whatever_the_clock_says():
+    version = ""
+    for step in (0, 0, -5000, 3, -(10**6), 7):
+        later = new_version(NOW + timedelta(milliseconds=step), after=version)
+        assert later > version
+        assert len(later) == 24
+        version = later
