@@ -26,6 +26,8 @@ __all__ = [
     "Credentials",
     "Feature",
     "Inspection",
+    "KeyAdapter",
+    "KeyBinding",
     "KeyService",
     "Limits",
     "ObjectInfo",
@@ -392,4 +394,37 @@ class KeyService(Protocol):
         Raises KeyUnavailable when the key is locked, destroyed, refused or out of reach, and Tampered when `wrapped`
         is damaged or belongs to another context.
         """
+        ...
+
+    def close(self) -> None:
+        """Give connections and secrets back. May be called twice; a closed service may not be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """Everything that an adapter needs to use one key of one key service.
+
+    `name` is what keyrings know the recipient by, `key` what the service knows the key by: a name, an id, a label.
+    `hosts` are the only hosts (`host` or `host:port`) that may be talked to. `settings` are in the adapter's own words.
+    """
+
+    name: str
+    key: str
+    endpoint: str | None = None
+    region: str | None = None
+    hosts: frozenset[str] = frozenset()
+    credentials: Credentials = field(default_factory=Credentials)
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
+
+
+class KeyAdapter(Protocol):
+    """What an entry point of the group `sovbroker.key_services` names: a function that opens a key service.
+
+    It imports its SDK when called, and raises ConfigError that names the missing extra where it cannot. It makes no
+    request.
+    """
+
+    def __call__(self, binding: KeyBinding, /) -> KeyService:
+        """Open the key service of `binding`."""
         ...

@@ -65,6 +65,9 @@ class EscrowService:
         except (InvalidTag, ValueError):
             raise Tampered from None
 
+    def close(self) -> None:
+        """See `KeyService.close`: there is nothing to give back."""
+
     def __repr__(self) -> str:
         """Print that there is one, and nothing of it."""
         return f"<escrow {self.name}>"

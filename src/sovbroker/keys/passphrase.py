@@ -104,6 +104,14 @@ class PassphraseService:
                 self._keys[cost, salt] = Secret(derived[:KEY]), derived[KEY:]
             return self._keys[cost, salt]
 
+    def close(self) -> None:
+        """See `KeyService.close`. Wipes the passphrase and what was derived from it."""
+        with self._lock:
+            derived, self._keys = self._keys, {}
+        for key, _ in derived.values():
+            key.wipe()
+        self._passphrase.wipe()
+
     def __repr__(self) -> str:
         """Print that there is one, and nothing of the passphrase."""
         return "<passphrase>"

@@ -108,6 +108,9 @@ class RecoveryService:
         except (InvalidTag, ValueError):
             raise Tampered from None
 
+    def close(self) -> None:
+        """See `KeyService.close`: there is nothing to give back."""
+
     def __repr__(self) -> str:
         """Print that there is one, and nothing of the code."""
         return "<recovery code>"
