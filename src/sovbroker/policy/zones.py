@@ -21,6 +21,7 @@ from sovbroker.catalogue.facts import (
     SealScore,
     Status,
     Target,
+    trimmed,
 )
 
 __all__ = ["Axis", "Named", "Predicate", "Qualified", "Seal", "Subject", "Within", "Zone"]
@@ -155,13 +156,6 @@ class Qualified:
         if trimmed(version) < trimmed(self.least):
             return f"qualified {'.'.join(map(str, version))} < {least}"
         return ""
-
-
-def trimmed(version: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a version without trailing zeros, so that 3.2 and 3.2.0 are the same."""
-    while version and version[-1] == 0:
-        version = version[:-1]
-    return version
 
 
 @dataclass(frozen=True, slots=True)
