@@ -36,10 +36,6 @@ class Attestation:
     issued: date
     expires: date
 
-    def __str__(self) -> str:
-        """Spell it for people."""
-        return f"`{self.document}` of {self.by}, until {self.expires}"
-
 
 @dataclass(frozen=True, slots=True)
 class Vouched(Evidence):
@@ -53,4 +49,5 @@ class Vouched(Evidence):
 
     def __str__(self) -> str:
         """Spell it for people."""
-        return f"{self.attestation}" + (f", {self.accepted}" if self.accepted else "")
+        told = f"`{self.attestation.document}` of {self.attestation.by}, until {self.expires}"
+        return f"{told}, {self.accepted}" if self.accepted else told

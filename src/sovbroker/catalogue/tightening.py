@@ -17,17 +17,21 @@ __all__ = ["loosened"]
 Countries = frozenset[str]
 
 
-def loosened(old: Facts, new: Facts) -> Iterator[tuple[str, str]]:
-    """Yield what `new` makes easier than `old`: the axis or the scheme, and why, as the rest of a sentence about it."""
-    for axis in ("located", "controlled", "technology"):
-        if why := _countries(getattr(old, axis), getattr(new, axis)):
-            yield axis, why
+def loosened(old: Facts, new: Facts) -> Iterator[tuple[str, str, Evidence]]:
+    """Yield what `new` makes easier than `old`: the axis or scheme, why (the rest of a sentence), and the evidence."""
+    for axis, before, after in (
+        ("located", old.located, new.located),
+        ("controlled", old.controlled, new.controlled),
+        ("technology", old.technology, new.technology),
+    ):
+        if why := _countries(before, after):
+            yield axis, why, after.evidence
     for qualification in new.qualified:
         if why := _qualification(old.qualified, qualification):
-            yield qualification.scheme, why
+            yield qualification.scheme, why, qualification.evidence
     for score in new.seal:
         if why := _score(old.seal, score):
-            yield "seal", why
+            yield "seal", why, score.evidence
 
 
 def _countries(old: Fact[Countries], new: Fact[Countries]) -> str:
