@@ -11,7 +11,15 @@ from sovbroker.catalogue.facts import Basis, Confidence, Status
 from sovbroker.catalogue.moments import UNKNOWN, Moment, moment
 from sovbroker.catalogue.parts import entries, items, keys, text, texts
 from sovbroker.catalogue.provider import SCHEMES, years_after
-from sovbroker.catalogue.storagerules import HOST, NO_OFFER, NO_REGION, UNREACHABLE, check_names, check_storage
+from sovbroker.catalogue.storagerules import (
+    HOST,
+    NO_OFFER,
+    NO_REGION,
+    UNREACHABLE,
+    check_names,
+    check_storage,
+    offers_of,
+)
 from sovbroker.document import Findings, ListNode, MapNode, Node, Scalar, Word, suggest
 
 __all__ = ["TITLES", "check", "check_dates", "check_sites"]
@@ -62,7 +70,7 @@ def check(node: MapNode, findings: Findings, *, own: bool = False) -> None:
     for source in sources:
         if source not in used:
             findings.warning(UNUSED_SOURCE, source.place, f"no fact names the source `{source}`", "remove it")
-    offers, regions = texts(node.get("offers")), keys(node.get("regions"))
+    offers, regions = offers_of(node), keys(node.get("regions"))
     for _, region in entries(node.get("regions")):
         if isinstance(region, MapNode):
             check_names(region.get("offers"), offers, findings, code=NO_OFFER)
@@ -165,7 +173,7 @@ def _check_covered(grant: MapNode, node: MapNode, findings: Findings) -> None:
     """Find a qualification of an offer that none of its regions has: it would cover what does not exist."""
     offers, names = texts(grant.get("offers")), texts(grant.get("regions"))
     regions = dict(entries(node.get("regions")))
-    common = texts(node.get("offers"))
+    common = offers_of(node)
     for offer in offers if names else ():
         found = [regions[name] for name in names if name in regions]
         own = [texts(region.get("offers")) or common for region in found if isinstance(region, MapNode)]

@@ -11,7 +11,7 @@ from sovbroker.catalogue.parts import entries, keys, maps, texts
 from sovbroker.catalogue.provider import DEFAULT_OFFER
 from sovbroker.document import Findings, MapNode, Node, Scalar, Word, suggest
 
-__all__ = ["HOST", "NO_OFFER", "NO_REGION", "UNREACHABLE", "check_names", "check_storage"]
+__all__ = ["HOST", "NO_OFFER", "NO_REGION", "UNREACHABLE", "check_names", "check_storage", "offers_of"]
 
 NO_OFFER: Final = "SC017"
 """An offer that the provider does not have there."""
@@ -28,7 +28,12 @@ UNREACHABLE: Final = "SC021"
 DOMAIN_LABELS: Final = 2
 
 
-def check_names(node: Node | None, known: tuple[Word, ...], findings: Findings, *, code: str) -> None:
+def offers_of(node: MapNode) -> tuple[str, ...]:
+    """Return the offers that hold for a file's regions; one that names none stores objects."""
+    return texts(node.get("offers")) or (DEFAULT_OFFER,)
+
+
+def check_names(node: Node | None, known: tuple[str, ...], findings: Findings, *, code: str) -> None:
     """Find names that are not among the `known` ones of the file."""
     for name in texts(node):
         if name not in known:
@@ -46,7 +51,7 @@ def check_storage(node: MapNode, regions: tuple[Word, ...], findings: Findings, 
     everywhere, covered = _check_face(storage, regions, findings, own=own)
     if storage.get("supply") is not None:
         return
-    common = texts(node.get("offers")) or (DEFAULT_OFFER,)
+    common = offers_of(node)
     bare = [
         name
         for name, region in entries(node.get("regions"))
