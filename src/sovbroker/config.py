@@ -6,14 +6,13 @@ not stand in it; it says where they come from.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from sovbroker.catalogue.connection import on_this_machine
 from sovbroker.catalogue.countries import expand
 from sovbroker.document import (
     ByKind,
@@ -74,7 +73,8 @@ class TargetConfig:
     """A configured target: `at` as the catalogue spells it, or `local` or `memory`.
 
     `container` is the bucket, or the folder of a local target. `parameters` fill the placeholders of the provider's
-    endpoint. `endpoint` replaces it, for emulators on this machine.
+    endpoint. `endpoint` replaces it, for emulators on this machine. `adapter` chooses another way to the same place,
+    None the usual one.
     """
 
     at: str
@@ -86,13 +86,15 @@ class TargetConfig:
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
     create: bool = False
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here.
 
-    `reload` is how often, in seconds, to look whether the policy's files have changed; None: never.
+    `reload` is how often, in seconds, to look whether the policy's files have changed; None: never. `overlay` is the
+    operator's file that lies over the catalogue.
     """
 
     state: Path
@@ -101,6 +103,7 @@ class Config:
     policy: Path | None = None
     file: Path | None = None
     reload: int | None = None
+    overlay: Path | None = None
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -153,12 +156,14 @@ class _Target:
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
+    adapter: Word | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     targets: tuple[_Target, ...]
     policy: Word | None = None
+    overlay: Word | None = None
     reload: int | None = None
     state: str = "state.db"
     keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
@@ -248,6 +253,7 @@ TARGET: Final = Record(
         "parameters": optional(MapOf(Text())),
         "located": optional(_Countries()),
         "controlled": optional(_Countries()),
+        "adapter": optional(Text()),
     },
     place=True,
 )
@@ -256,6 +262,7 @@ SHAPE: Final = Record(
     {
         "sovbroker": required(Choice({"1": 1})),
         "policy": optional(Text()),
+        "overlay": optional(Text()),
         "reload": optional(Whole(least=1, most=86_400)),
         "state": optional(Text()),
         "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
@@ -271,7 +278,8 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
     folder = file.parent.absolute()
     targets: list[TargetConfig] = []
     if read_file is not None:
-        targets = [_target(target, folder, findings) for target in read_file.targets]
+        overlaid = read_file.overlay is not None
+        targets = [_target(target, folder, findings, overlaid=overlaid) for target in read_file.targets]
         seen: dict[str, Place] = {}
         for target in read_file.targets:
             if target.at in seen:
@@ -283,6 +291,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
         file=file.absolute(),
         policy=None if read_file.policy is None else folder / read_file.policy,
         reload=read_file.reload,
+        overlay=None if read_file.overlay is None else folder / read_file.overlay,
         state=folder / read_file.state,
         keys=tuple(
             KeyConfig(
@@ -298,30 +307,33 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
     )
 
 
-def _target(target: _Target, folder: Path, findings: Findings) -> TargetConfig:
-    """Check what one target says against itself."""
+def _target(target: _Target, folder: Path, findings: Findings, *, overlaid: bool) -> TargetConfig:
+    """Check what one target says against itself. With an overlay, its endpoint may stand there."""
     own = target.at in OWN
     container = target.path if own else target.bucket
     wanted = "path" if own else "bucket"
     if container is None and target.at != "memory":
         findings.error(Kind.MISSING, target.place, f"the target `{target.at}` needs the key `{wanted}`")
-    if own and (target.bucket or target.endpoint or target.credentials):
-        findings.error(CONTRADICTION, target.place, f"`{target.at}` has a path, and no bucket, endpoint or credentials")
+    if own and (target.bucket or target.endpoint or target.credentials or target.adapter):
+        findings.error(
+            CONTRADICTION, target.place, f"`{target.at}` has a path, and no bucket, endpoint, credentials or adapter"
+        )
     if not own and (target.path or target.located or target.controlled):
         findings.error(
             CONTRADICTION,
             target.place,
             f"where `{target.at}` is and who controls it comes from the catalogue, not from the configuration",
-            "remove `path`, `located` and `controlled`",
+            "remove `path`, `located` and `controlled`; what a document of yours says stands in the `overlay`",
         )
-    if target.endpoint is not None and not (target.emulated and _on_this_machine(target.endpoint)):
+    if target.endpoint is not None and not (target.emulated and on_this_machine(target.endpoint)):
         findings.error(
             CONTRADICTION,
             target.endpoint.place,
             f"the endpoint `{target.endpoint}` is not the one that the catalogue knows for `{target.at}`",
-            "remove it; for an emulator on this machine (127.0.0.1, ::1 or localhost) add `emulated: true`",
+            "remove it; for an emulator on this machine (127.0.0.1, ::1 or localhost) add `emulated: true`; one of a "
+            "contract stands in the `overlay`",
         )
-    if target.emulated and target.endpoint is None and not own:
+    if target.emulated and target.endpoint is None and not own and not overlaid:
         findings.error(CONTRADICTION, target.place, "an emulated target needs an `endpoint` on this machine")
     credentials = target.credentials or CredentialSource()
     if not target.emulated and any(source.literal is not None for source in credentials.single.values()):
@@ -344,17 +356,9 @@ def _target(target: _Target, folder: Path, findings: Findings) -> TargetConfig:
         parameters={str(name): str(value) for name, value in target.parameters.items()},
         located=target.located,
         controlled=target.controlled,
+        adapter=None if target.adapter is None else str(target.adapter),
     )
 
 
 def _beside(source: SecretSource, folder: Path) -> SecretSource:
     return source if source.file is None else SecretSource(file=folder / source.file)
-
-
-def _on_this_machine(endpoint: str) -> bool:
-    """Whether a URL leads to this machine: bytes for an emulator must not leave it, whatever it emulates."""
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

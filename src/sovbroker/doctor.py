@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Final, assert_never
 
 from sovbroker import policy as policies
 from sovbroker.catalogue import Catalogue
-from sovbroker.catalogue import load as load_catalogue
 from sovbroker.config import Config, KeyConfig, TargetConfig, load_config
 from sovbroker.errors import (
     ConfigError,
@@ -27,7 +26,7 @@ from sovbroker.errors import (
 from sovbroker.guard import Permit
 from sovbroker.keys import Keyring, KeyringStatus, PassphraseService
 from sovbroker.keys.file import load as load_keyring
-from sovbroker.opening import holder_of, place_of
+from sovbroker.opening import catalogue_of, place_of, world_of
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import Policy
 from sovbroker.router import Place, Stores
@@ -45,6 +44,7 @@ __all__ = [
 ]
 
 THREADS: Final = 8
+SOON: Final = timedelta(days=30)
 BUILT_IN: Final = "(built-in policy)"
 
 
@@ -98,12 +98,48 @@ def examine(
         return
     where = "the built-in one: no file was found" if config.file is None else f"`{config.file}`"
     yield Finding(Severity.OK, subject, where)
-    patient = Patient(config, load_catalogue(), clock or _now)
+    now = clock or _now
+    try:
+        patient = Patient(config, catalogue_of(config, clock=now), now)
+    except SovbrokerError as error:
+        yield Finding(Severity.ERROR, "overlay", str(error))
+        return
     for check in CHECKS if checks is None else checks:
         try:
             yield from check(patient)
         except SovbrokerError as error:
             yield Finding(Severity.ERROR, check.__name__.removeprefix("check_"), str(error), mend_of(error))
+
+
+def check_overlay(patient: Patient) -> Iterator[Finding]:
+    """Tell what the operator's overlay attests: by which documents, which of them are at hand, and who accepts what."""
+    overlay = patient.catalogue.overlay
+    if overlay is None:
+        return
+    yield Finding(Severity.OK, "overlay", f"`{overlay.file}` can be used")
+    today = patient.clock().astimezone(UTC).date()
+    for held in overlay.held:
+        subject = f"document: {held.attestation.document}"
+        if held.attestation.expires <= today:
+            mend = "what it attests counts no more: get a new one, and write its dates and its SHA-256"
+            yield Finding(Severity.WARNING, subject, f"ended on {held.attestation.expires}", mend)
+        elif held.attestation.expires <= today + SOON:
+            mend = "get a new one before: what it attests will count no more"
+            yield Finding(Severity.WARNING, subject, f"ends on {held.attestation.expires}", mend)
+        elif not held.seen:
+            mend = "put it there under this name, or keep it where its readers find it"
+            what = "it is not beside the overlay, so that its SHA-256 was not compared"
+            yield Finding(Severity.WARNING, subject, what, mend)
+        else:
+            yield Finding(Severity.OK, subject, f"of {held.attestation.by}, until {held.attestation.expires}")
+    for target in patient.config.targets:
+        try:
+            place = place_of(target, patient.catalogue)
+        except ConfigError:
+            # Whoever looks at the targets tells why.
+            continue
+        for what, evidence in place.vouched:
+            yield Finding(Severity.OK, f"attested: {place.target.id}", f"{what} by {evidence}")
 
 
 def check_keys(patient: Patient) -> Iterator[Finding]:
@@ -169,7 +205,7 @@ def check_state(patient: Patient) -> Iterator[Finding]:
         )
 
 
-CHECKS: Final[tuple[Check, ...]] = (check_keys, check_policy, check_targets, check_state)
+CHECKS: Final[tuple[Check, ...]] = (check_overlay, check_keys, check_policy, check_targets, check_state)
 """The checks in the order in which they are made."""
 
 
@@ -236,15 +272,14 @@ def diagnose_policy(
 
 
 def _load_policy(file: Path | None, config: Config | None, clock: Callable[[], datetime]) -> Policy:
-    catalogue = load_catalogue()
     place = None if config is None else config.policy
     source = place if file is None else file
-    targets = None if config is None else [place_of(target, catalogue).target for target in config.targets]
-    keys = None if config is None else [holder_of(key) for key in config.keys]
+    world = None if config is None else world_of(config)
+    targets, keys, digest = (None, None, "") if world is None else (world.targets, world.keys, world.digest)
     if source is None:
-        text = policies.DEFAULT
-        return policies.loads(text, file=BUILT_IN, targets=targets, keys=keys, clock=clock)
-    return policies.load(source, targets=targets, keys=keys, clock=clock)
+        text, name = policies.DEFAULT, BUILT_IN
+        return policies.loads(text, file=name, targets=targets, keys=keys, catalogue_digest=digest, clock=clock)
+    return policies.load(source, targets=targets, keys=keys, catalogue_digest=digest, clock=clock)
 
 
 def _check_target(target: TargetConfig, *, catalogue: Catalogue) -> Finding:

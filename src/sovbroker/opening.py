@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 from sovbroker.broker import Broker
 from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue import load as load_catalogue
+from sovbroker.catalogue.connection import on_this_machine
+from sovbroker.catalogue.digest import digest_of
 from sovbroker.catalogue.facts import Basis, Confidence, Evidence, Fact, Facts, KeyHolder, Target
+from sovbroker.catalogue.overlay import Overlay, vouched_in
 from sovbroker.config import OWN, Config, KeyConfig, TargetConfig, load_config
 from sovbroker.errors import ConfigError
 from sovbroker.keyrings import Keyrings, Service
@@ -25,7 +28,7 @@ from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
 
-__all__ = ["assemble", "holder_of", "open_broker", "place_of", "policy_of"]
+__all__ = ["World", "assemble", "catalogue_of", "holder_of", "open_broker", "place_of", "policy_of", "world_of"]
 
 
 def open_broker(path: str | os.PathLike[str] | None = None, *, clock: Callable[[], datetime] | None = None) -> Broker:
@@ -46,7 +49,7 @@ def utc_now() -> datetime:
 def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> Broker:
     """Put a broker together. No request is made, and no keyring opened, before the first call that needs it."""
     now = clock or utc_now
-    catalogue = load_catalogue()
+    catalogue = catalogue_of(config, clock=now)
     places: dict[str, Place] = {}
     for target in config.targets:
         place = place_of(target, catalogue)
@@ -60,7 +63,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
                 f"the keyring `{key.path}` of `keys: {key.name}` does not exist; create it, once, with "
                 "`sovbroker keys init`"
             )
-    policy = policy_of(config, places, services, clock=now)
+    policy = policy_of(config, places, services, clock=now, overlay=catalogue.overlay)
     config.state.parent.mkdir(parents=True, exist_ok=True)
     return Broker(
         policy=policy,
@@ -68,7 +71,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
         stores=Stores(places),
         keyrings=Keyrings(services),
         clock=now,
-        reloader=_reloader(config, places, services, current=policy, clock=now),
+        reloader=_reloader(config, places, services, current=policy, clock=now, overlay=catalogue.overlay),
     )
 
 
@@ -79,13 +82,14 @@ def _reloader(
     *,
     current: Policy,
     clock: Callable[[], datetime],
+    overlay: Overlay | None,
 ) -> Reloader | None:
     """Return what loads the policy anew, for the targets and keys that the broker has; None for the built-in one."""
     if config.policy is None:
         return None
 
     def load_again() -> Policy:
-        return policy_of(config, places, services, clock=clock)
+        return policy_of(config, places, services, clock=clock, overlay=overlay)
 
     return Reloader(load_again, config.policy, current=current, every=config.reload)
 
@@ -96,41 +100,65 @@ def policy_of(
     services: Mapping[str, Service],
     *,
     clock: Callable[[], datetime],
+    overlay: Overlay | None = None,
 ) -> Policy:
     """Load the policy of a configuration, or the built-in one, for its targets and key services."""
     targets = [place.target for place in places.values()]
     keys = [service.holder for service in services.values()]
-    # No digest is passed: it is computed over the very facts that are used, those that the operator attests included.
+    # Over the very facts that are used, those that the operator attests included.
+    digest = digest_of(targets, keys, overlay="" if overlay is None else overlay.digest)
     if config.policy is None:
-        return loads(DEFAULT, targets=targets, keys=keys, clock=clock)
-    return load(config.policy, targets=targets, keys=keys, clock=clock)
+        return loads(DEFAULT, targets=targets, keys=keys, catalogue_digest=digest, clock=clock)
+    return load(config.policy, targets=targets, keys=keys, catalogue_digest=digest, clock=clock)
+
+
+def catalogue_of(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Catalogue:
+    """Return the catalogue, under the overlay of a configuration. Raises ConfigError with what is wrong with that."""
+    return load_catalogue(overlay=config.overlay, today=clock().astimezone(UTC).date())
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a policy is judged with in a configuration: its targets, its key services, and the digest of their facts."""
+
+    targets: tuple[Target, ...]
+    keys: tuple[KeyHolder, ...]
+    digest: str
+
+
+def world_of(config: Config) -> World:
+    """Return what a policy is judged with in a configuration. Opens nothing. Raises ConfigError."""
+    catalogue = catalogue_of(config)
+    targets = tuple(place_of(target, catalogue).target for target in config.targets)
+    keys = tuple(holder_of(key) for key in config.keys)
+    overlay = "" if catalogue.overlay is None else catalogue.overlay.digest
+    return World(targets, keys, digest_of(targets, keys, overlay=overlay))
 
 
 def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
-    """Return where a configured target is, and how to reach it: facts and hosts come from the catalogue."""
+    """Return where a configured target is, and how to reach it: facts and hosts come from the catalogue.
+
+    Raises ConfigError for what is unknown, for a target that the operator has to bind first, and for an address on this
+    machine that would pass for a provider's.
+    """
     if target.at in OWN:
         facts = attested(located=target.located, controlled=target.controlled)
         own = Target(id=target.at, provider=target.at, region="", facts=facts, site=target.at, emulated=target.emulated)
         binding = Binding(target.at, target.container, settings={"create": target.create})
         return Place(own, adapter=target.at, binding=binding)
     facts_of = catalogue.target(target.at)
-    connection = catalogue.connection(target.at)
+    connection = catalogue.connection(target.at, adapter=target.adapter)
     if connection.adapter is None:
-        raise ConfigError(f"`{target.at}` cannot be opened yet: {connection.supply}")
-    if target.endpoint is not None:
-        endpoint = target.endpoint
-        hosts = frozenset({urlsplit(endpoint).netloc})
-        settings = dict(connection.settings)
-        if connection.adapter in {"azure", "gcs", "s3"}:
-            # Emulators live on one host, and have no names for buckets.
-            settings["addressing"] = "path"
-        if connection.adapter == "gcs" and target.credentials == CredentialSource():
-            # Its keys are key files, which an emulator has no use for.
-            settings["anonymous"] = True
+        raise connection.lacking()
+    endpoint = target.endpoint or connection.endpoint(target.parameters)
+    settings = dict(connection.settings)
+    _check_emulation(target, endpoint, own=connection.own)
+    if target.emulated:
+        beside = (host for host in connection.further if on_this_machine(f"http://{host}"))
+        hosts = frozenset({urlsplit(endpoint).netloc, *beside})
+        settings |= _emulated(target, connection.adapter)
     else:
-        endpoint = connection.endpoint(target.parameters)
         hosts = connection.hosts(target.parameters, bucket=target.container)
-        settings = dict(connection.settings)
     return Place(
         target=replace(facts_of, emulated=target.emulated),
         adapter=connection.adapter,
@@ -143,7 +171,30 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
             settings=settings,
         ),
         credentials=partial(target.credentials.resolve, connection.adapter),
+        vouched=(*vouched_in(facts_of.facts), *connection.vouched),
     )
+
+
+def _emulated(target: TargetConfig, adapter: str) -> dict[str, str | int | bool]:
+    """Return the settings that emulators need."""
+    settings: dict[str, str | int | bool] = {}
+    if adapter in {"azure", "gcs", "s3"}:
+        # They live on one host, and have no names for buckets.
+        settings["addressing"] = "path"
+    if adapter == "gcs" and target.credentials == CredentialSource():
+        # Its keys are key files, which an emulator has no use for.
+        settings["anonymous"] = True
+    return settings
+
+
+def _check_emulation(target: TargetConfig, endpoint: str, *, own: bool) -> None:
+    """Check that what is played here is said to be, and that what is said to be played is here."""
+    if target.emulated and not on_this_machine(endpoint):
+        raise ConfigError(f"`{target.at}` is emulated, and `{endpoint}` is not on this machine; give it an `endpoint`")
+    if on_this_machine(endpoint) and not target.emulated and not own:
+        raise ConfigError(
+            f"the overlay binds `{target.at}` to `{endpoint}`, on this machine; say `emulated: true` of the target"
+        )
 
 
 def holder_of(key: KeyConfig) -> KeyHolder:

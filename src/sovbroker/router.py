@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Final
 
+from sovbroker.catalogue.attestation import Vouched
 from sovbroker.catalogue.facts import Target
 from sovbroker.errors import ConfigError, StoreError
 from sovbroker.guard import Guarded, Permit
@@ -26,13 +27,15 @@ ADAPTERS: Final = "sovbroker.adapters"
 class Place:
     """A configured target: what the policy knows of it, and how to reach it.
 
-    `binding` is without credentials; `credentials` fetches them when the store is opened, and not before.
+    `binding` is without credentials; `credentials` fetches them when the store is opened, and not before. `vouched` is
+    what the operator attests of it by a document: the axis, the scheme or `binding`, and the evidence.
     """
 
     target: Target
     adapter: str
     binding: Binding
     credentials: Callable[[], Credentials] = Credentials
+    vouched: tuple[tuple[str, Vouched], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

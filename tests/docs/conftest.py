@@ -6,7 +6,7 @@ Every fence of a page has a language, and each language has one meaning:
 `console`  lines after `$ ` (and `> `, which continue them) are run by bash; the lines below are what they print
 `text`     what the python or console block right before it printed, where nothing or one of the lines `It prints:`,
            `This prints:` and `Output:` stands between; otherwise prose, for drawings
-`yaml`     a whole policy, configuration or provider file is loaded; a piece of one must at least be readable
+`yaml`     a whole policy, configuration, overlay or provider file is loaded; a piece of one must at least be readable
 `json`, `toml`   parsed
 
 A fence with `title="NAME"` is written to that file, for the blocks that follow; a python block is then compiled and not
@@ -198,7 +198,13 @@ class Page:
 
     def load(self, text: str, keys: set[str]) -> None:
         """Load a whole file as what it is; relative paths in it lead into the page's folder."""
-        if "schema" in keys:
+        if "schema" in keys and "sovbroker.overlay/" in text:
+            from sovbroker import catalogue  # noqa: PLC0415 - of overlays alone
+
+            overlay = self.cwd / ".overlay.yaml"
+            overlay.write_text(text, encoding="utf-8")
+            catalogue.load(overlay=overlay)
+        elif "schema" in keys:
             from sovbroker import catalogue  # noqa: PLC0415 - of provider files alone
 
             folder = self.folder / ".providers"

@@ -157,6 +157,17 @@ def test_every_key_of_the_configuration_is_in_the_documentation(root: Path):
     assert not [key for key in sorted(keys) if not re.search(rf"`{key}`|\b{key}:", page)]
 
 
+def test_every_key_of_an_overlay_is_in_the_documentation(root: Path):
+    from sovbroker.catalogue.overlaydocs import ATTESTATION, ROOT, Attested, entry  # noqa: PLC0415 - as above
+
+    attested = Attested({}, lambda doc, findings: None)
+    keys = {*keys_of(ROOT), *keys_of(ATTESTATION)}
+    keys |= {key for of_provider in (True, False) for key in keys_of(entry(attested, of_provider=of_provider))}
+    assert {"sha256", "binding", "levels", "offers", "accept_relaxation"} <= keys
+    page = (root / "docs" / "overlay.md").read_text("utf-8")
+    assert not [key for key in sorted(keys) if not re.search(rf"`{key}`|\b{key}:", page)]
+
+
 def commands() -> list[str]:
     """Return every command of the command line, as it is typed."""
     import typer.main  # noqa: PLC0415 - an extra

@@ -29,6 +29,7 @@ __all__ = [
     "SealScore",
     "Status",
     "Target",
+    "trimmed",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -177,3 +178,10 @@ class KeyHolder:
 
     id: str
     facts: Facts = field(repr=False)
+
+
+def trimmed(version: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a version without trailing zeros, so that 3.2 and 3.2.0 are the same."""
+    while version and version[-1] == 0:
+        version = version[:-1]
+    return version

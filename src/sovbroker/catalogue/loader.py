@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,7 +15,10 @@ from typing import Final, assert_never
 
 from sovbroker.catalogue.connection import Connection
 from sovbroker.catalogue.facts import Target
+from sovbroker.catalogue.overlay import Overlay
+from sovbroker.catalogue.overlaying import read_overlay
 from sovbroker.catalogue.provider import DEFAULT_OFFER, Provider
+from sovbroker.catalogue.reaching import bound_connection, face_connection
 from sovbroker.catalogue.rules import check
 from sovbroker.catalogue.schema import CODES, provider_of
 from sovbroker.document import Findings, ListNode, MapNode, Node, Scalar, read, suggest
@@ -34,12 +38,14 @@ class Catalogue:
     A file that breaks a rule is refused as a whole, with every finding, when it is read.
     """
 
-    def __init__(self, folder: Traversable) -> None:
+    def __init__(self, folder: Traversable, *, overlay: Overlay | None = None) -> None:
         names = ((item.name.removesuffix(SUFFIX), item) for item in folder.iterdir() if item.name.endswith(SUFFIX))
         self._files = dict(sorted(names, key=lambda pair: pair[0]))
         self._digests: dict[str, bytes] = {}
         self._read: dict[str, Provider] = {}
         self._lock = threading.RLock()
+        self.overlay = overlay
+        """What the operator lays over it, or None."""
 
     def __repr__(self) -> str:
         """Count the providers."""
@@ -48,13 +54,17 @@ class Catalogue:
     @property
     def providers(self) -> Sequence[str]:
         """The ids of the providers, sorted."""
-        return tuple(self._files)
+        return tuple(sorted({*self._files, *self._own}))
+
+    @property
+    def _own(self) -> Mapping[str, Provider]:
+        return {} if self.overlay is None else self.overlay.own
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what the files say, in hexadecimal digits: comments, layout and order of keys do not change it.
 
-        It reads every file. Raises ConfigError for one that is not YAML.
+        What is laid over them is part of it. It reads every file. Raises ConfigError for one that is not YAML.
         """
         whole = hashlib.sha256()
         for name in self._files:
@@ -62,44 +72,55 @@ class Catalogue:
                 if name not in self._digests:
                     self._parse_file(name)
                 whole.update(b"%d:%b%b" % (len(name), name.encode(), self._digests[name]))
+        if self.overlay is not None:
+            whole.update(f"overlay {self.overlay.digest}".encode())
         return whole.hexdigest()
 
     def provider(self, name: str) -> Provider:
         """Return a provider. Raises ConfigError with a suggestion, or with what is wrong with its file."""
         with self._lock:
             if name not in self._read:
-                if name not in self._files:
-                    raise ConfigError(f"unknown provider `{name}`; {suggest(name, self._files)}")
-                self._read[name] = self._decode(name)
+                if name not in self.providers:
+                    raise ConfigError(f"unknown provider `{name}`; {suggest(name, self.providers)}")
+                self._read[name] = self._own[name] if name in self._own else self._decode(name)
             return self._read[name]
 
     def target(self, reference: str) -> Target:
         """Return the target that `provider/region` or `provider/offer@region` names. Raises ConfigError."""
         provider, offer, region = self._resolve(reference)
-        return provider.target(region, offer=offer)
+        return self._target(provider, offer, region)
 
     def targets(self, offer: str = DEFAULT_OFFER) -> tuple[Target, ...]:
         """Return every target of one offer, sorted by id."""
-        every = (self.provider(name) for name in self._files)
-        found = (p.target(region, offer=offer) for p in every for region in p.regions if offer in p.offers_in(region))
+        every = (self.provider(name) for name in self.providers)
+        found = (self._target(p, offer, region) for p in every for region in p.regions if offer in p.offers_in(region))
         return tuple(sorted(found, key=lambda target: target.id))
 
-    def connection(self, reference: str) -> Connection:
-        """Return how to reach the object storage of a target. Raises ConfigError for what is unknown or stores none."""
+    def connection(self, reference: str, *, adapter: str | None = None) -> Connection:
+        """Return how to reach the object storage of a target: in the usual way, or by another `adapter`.
+
+        What the operator's overlay binds comes before what the catalogue knows. Raises ConfigError for what is unknown,
+        stores nothing, or cannot be reached by that adapter.
+        """
         provider, offer, region = self._resolve(reference)
         if offer != DEFAULT_OFFER:
             raise ConfigError(f"`{reference}` does not store objects; write `{provider.id}/{region}` for the storage")
-        storage = provider.storage
-        endpoint = storage.endpoint(region)
-        template = None if endpoint is None else endpoint.url.value
-        return Connection(
-            target=f"{provider.id}/{region}",
-            adapter=storage.adapter,
-            template=None if template is None else template.replace("{region}", region),
-            region=storage.signed_as(region),
-            supply=storage.supply if storage.adapter is None or template is None else "",
-            settings=storage.settings,
-        )
+        target, storage = f"{provider.id}/{region}", provider.storage
+        bound = None if self.overlay is None else self.overlay.binding(target)
+        if bound is not None and adapter in {None, bound.adapter}:
+            return bound_connection(bound, target, storage, region=region)
+        if adapter is None:
+            return face_connection(storage, target, storage, region=region, own=provider.id in self._own)
+        faces = {str(face.adapter): face for face in storage.faces(region)}
+        if adapter not in faces:
+            known = [*faces, *([bound.adapter] if bound is not None else [])]
+            mend = f"it can be by {', '.join(f'`{name}`' for name in known)}" if known else storage.supply
+            raise ConfigError(f"`{target}` cannot be reached by the adapter `{adapter}`; {mend}")
+        return face_connection(faces[adapter], target, storage, region=region, own=provider.id in self._own)
+
+    def _target(self, provider: Provider, offer: str, region: str) -> Target:
+        found = provider.target(region, offer=offer)
+        return found if self.overlay is None else self.overlay.over(found)
 
     def _resolve(self, reference: str) -> tuple[Provider, str, str]:
         found = REFERENCE.fullmatch(reference)
@@ -137,11 +158,19 @@ class Catalogue:
         return provider
 
 
-def load(path: Path | None = None) -> Catalogue:
-    """Return the catalogue of a folder; None: the shipped one. Raises ConfigError when there is no such folder."""
+def load(path: Path | None = None, *, overlay: Path | None = None, today: date | None = None) -> Catalogue:
+    """Return the catalogue of a folder; None: the shipped one. `overlay` is the operator's file that lies over it.
+
+    `today` is the day after which no document of the overlay can have been issued (UTC; default: the clock's). Raises
+    ConfigError when there is no such folder, and with every finding about the overlay.
+    """
     if path is not None and not path.is_dir():
         raise ConfigError(f"there is no folder `{path}` to read a catalogue from")
-    return Catalogue(path if path is not None else shipped())
+    folder = path if path is not None else shipped()
+    if overlay is None:
+        return Catalogue(folder)
+    day = today or datetime.now(UTC).date()
+    return Catalogue(folder, overlay=read_overlay(overlay, Catalogue(folder), today=day, canonical=_canonical))
 
 
 def shipped() -> Traversable:

@@ -19,20 +19,19 @@ from sovbroker.catalogue.facts import (
     Status,
     Target,
 )
+from sovbroker.catalogue.storage import Face, Storage, Values
 
 __all__ = [
     "DEFAULT_OFFER",
     "SCHEMES",
     "Applies",
     "Compute",
-    "Endpoint",
     "Exposure",
     "Grant",
     "Provider",
     "Reference",
     "Region",
     "Statement",
-    "Storage",
     "ending",
     "years_after",
 ]
@@ -53,8 +52,6 @@ SCHEMES: Final[Mapping[str, int | None]] = {
 
 Source of the three years: the SecNumCloud referential of ANSSI.
 """
-
-Values = str | tuple[str, ...]
 
 
 class Applies(StrEnum):
@@ -124,46 +121,6 @@ class Region:
     site: str = ""
     offers: tuple[str, ...] | None = None
     controlled: Fact[frozenset[str]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A URL with placeholders, for `regions`, or for all that no other endpoint names when empty."""
-
-    url: Fact[str]
-    regions: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """How to reach the storage.
-
-    Where `adapter` is None or a region has no endpoint, `supply` says what the operator must bring. `signing_region`
-    is the region's name in signatures, for all regions or by region; by default the region's own code. `settings` are
-    in the adapter's words. `client` names libraries that speak the API, for people.
-    """
-
-    api: str
-    adapter: str | None = None
-    client: str = ""
-    supply: str = ""
-    endpoints: tuple[Endpoint, ...] = ()
-    signing_region: str | Mapping[str, str] = ""
-    settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
-    note: str = ""
-    facts: Mapping[str, Fact[Values]] = field(default_factory=dict[str, Fact[Values]])
-
-    def endpoint(self, region: str) -> Endpoint | None:
-        """Return the endpoint of a region, or None where none is known."""
-        own = (found for found in self.endpoints if region in found.regions)
-        common = (found for found in self.endpoints if not found.regions)
-        return next(own, next(common, None))
-
-    def signed_as(self, region: str) -> str:
-        """Return the region's name in signatures."""
-        if isinstance(self.signing_region, str):
-            return self.signing_region or region
-        return self.signing_region.get(region, region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +207,8 @@ class Provider:
             yield Statement(f"region {code}", f"{region.country.value}, {region.place}", region.country.evidence)
             if region.controlled is not None:
                 yield _countries(f"region {code} controlled", region.controlled)
-        for endpoint in self.storage.endpoints:
-            where = f" of {', '.join(sorted(endpoint.regions))}" if endpoint.regions else ""
-            yield Statement(f"storage endpoint{where}", endpoint.url.value, endpoint.url.evidence)
+        for face in (self.storage, *self.storage.also):
+            yield from _reached(face, "storage" if face is self.storage else f"storage by {face.adapter}")
         for part, facts in (("storage ", self.storage.facts), ("compute ", self.compute.facts), ("", self.facts)):
             for about, fact in facts.items():
                 yield Statement(f"{part}{about}", fact.value, fact.evidence)
@@ -287,6 +243,13 @@ def years_after(day: date, years: int) -> date:
 
 def _countries(about: str, fact: Fact[frozenset[str]]) -> Statement:
     return Statement(about, None if fact.value is None else tuple(sorted(fact.value)), fact.evidence)
+
+
+def _reached(face: Face, about: str) -> Iterator[Statement]:
+    for noun, places in (("endpoint", face.endpoints), ("host", face.hosts)):
+        for place in places:
+            where = f" of {', '.join(sorted(place.regions))}" if place.regions else ""
+            yield Statement(f"{about} {noun}{where}", place.url.value, place.url.evidence)
 
 
 def _spelled(grant: Grant) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Final, assert_never
-from urllib.parse import urlsplit
 
-from sovbroker.catalogue.connection import PLACEHOLDER
 from sovbroker.catalogue.facts import Basis, Confidence, Status
 from sovbroker.catalogue.moments import UNKNOWN, Moment, moment
-from sovbroker.catalogue.provider import DEFAULT_OFFER, SCHEMES, years_after
+from sovbroker.catalogue.parts import entries, items, keys, text, texts
+from sovbroker.catalogue.provider import SCHEMES, years_after
+from sovbroker.catalogue.storagerules import (
+    HOST,
+    NO_OFFER,
+    NO_REGION,
+    UNREACHABLE,
+    check_names,
+    check_storage,
+    offers_of,
+)
 from sovbroker.document import Findings, ListNode, MapNode, Node, Scalar, Word, suggest
 
 __all__ = ["TITLES", "check", "check_dates", "check_sites"]
@@ -24,11 +31,7 @@ BACKWARDS: Final = "SC013"
 UNVERIFIED: Final = "SC014"
 ENDLESS: Final = "SC015"
 TOO_LONG: Final = "SC016"
-NO_OFFER: Final = "SC017"
-NO_REGION: Final = "SC018"
 NO_SITE: Final = "SC019"
-HOST: Final = "SC020"
-UNREACHABLE: Final = "SC021"
 MISNAMED: Final = "SC022"
 
 TITLES: Final[Mapping[str, str]] = MappingProxyType(
@@ -56,32 +59,33 @@ TITLES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Every code of the lint's diagnostics, with its title."""
 
-DOMAIN_LABELS: Final = 2
 
+def check(node: MapNode, findings: Findings, *, own: bool = False) -> None:
+    """Check what one file says against itself.
 
-def check(node: MapNode, findings: Findings) -> None:
-    """Check what one file says against itself."""
-    sources = _keys(node.get("sources"))
+    `own`: it is the operator's, whose hosts may have any name, and a port.
+    """
+    sources = keys(node.get("sources"))
     used = {word for fact in _facts(node) for word in _check_evidence(fact, sources, findings)}
     for source in sources:
         if source not in used:
             findings.warning(UNUSED_SOURCE, source.place, f"no fact names the source `{source}`", "remove it")
-    offers, regions = _texts(node.get("offers")), _keys(node.get("regions"))
-    for _, region in _entries(node.get("regions")):
+    offers, regions = offers_of(node), keys(node.get("regions"))
+    for _, region in entries(node.get("regions")):
         if isinstance(region, MapNode):
-            _check_names(region.get("offers"), offers, findings, code=NO_OFFER)
-    for grant in _items(node.get("qualifications")):
+            check_names(region.get("offers"), offers, findings, code=NO_OFFER)
+    for grant in items(node.get("qualifications")):
         if isinstance(grant, MapNode):
-            _check_names(grant.get("offers"), offers, findings, code=NO_OFFER)
-            _check_names(grant.get("regions"), regions, findings, code=NO_REGION)
+            check_names(grant.get("offers"), offers, findings, code=NO_OFFER)
+            check_names(grant.get("regions"), regions, findings, code=NO_REGION)
             _check_end(grant, findings)
             _check_covered(grant, node, findings)
-    _check_storage(node, regions, findings)
+    check_storage(node, regions, findings, own=own)
 
 
 def check_dates(node: MapNode, today: date, findings: Findings) -> None:
     """Find what was seen or granted after `today`."""
-    grants = (grant for grant in _items(node.get("qualifications")) if isinstance(grant, MapNode))
+    grants = (grant for grant in items(node.get("qualifications")) if isinstance(grant, MapNode))
     days = [*(found.get("as_of") for found in _evidence(node)), *(grant.get("since") for grant in grants)]
     for day in days:
         found = _moment(day)
@@ -91,7 +95,7 @@ def check_dates(node: MapNode, today: date, findings: Findings) -> None:
 
 def check_sites(node: MapNode, known: set[str], findings: Findings) -> None:
     """Find sites that are not among the `known` regions, spelled `provider/region`."""
-    for _, region in _entries(node.get("regions")):
+    for _, region in entries(node.get("regions")):
         site = region.get("site") if isinstance(region, MapNode) else None
         if isinstance(site, Scalar) and site.text not in known:
             findings.error(NO_SITE, site.place, f"`{site.text}` is no region of any provider", _near(site.text, known))
@@ -126,12 +130,12 @@ def _check_evidence(fact: MapNode, sources: tuple[Word, ...], findings: Findings
     evidence = fact.get("evidence")
     if not isinstance(evidence, MapNode):
         return ()
-    named = _texts(evidence.get("sources"))
+    named = texts(evidence.get("sources"))
     for source in named:
         if source not in sources:
             help_ = suggest(source, sources)
             findings.error(NO_SOURCE, source.place, f"`{source}` is not among the file's `sources`", help_)
-    basis, confidence = _text(evidence.get("basis")), _text(evidence.get("confidence"))
+    basis, confidence = text(evidence.get("basis")), text(evidence.get("confidence"))
     if basis in {Basis.VERIFIED.value, Basis.MEASURED.value}:
         mend = f"say `basis: {Basis.MEMORY.value}` until somebody has checked"
         if not named:
@@ -148,8 +152,8 @@ def _check_evidence(fact: MapNode, sources: tuple[Word, ...], findings: Findings
 
 def _check_end(grant: MapNode, findings: Findings) -> None:
     """Check that the end of a qualification that counts can be told, and is within what the scheme allows."""
-    status, scheme, evidence = grant.get("status"), _text(grant.get("scheme")), grant.get("evidence")
-    if _text(status) != Status.QUALIFIED.value or status is None or not isinstance(evidence, MapNode):
+    status, scheme, evidence = grant.get("status"), text(grant.get("scheme")), grant.get("evidence")
+    if text(status) != Status.QUALIFIED.value or status is None or not isinstance(evidence, MapNode):
         return
     years = SCHEMES.get(scheme or "")
     since, seen, until = (_moment(day) for day in (grant.get("since"), evidence.get("as_of"), evidence.get("expires")))
@@ -167,76 +171,14 @@ def _check_end(grant: MapNode, findings: Findings) -> None:
 
 def _check_covered(grant: MapNode, node: MapNode, findings: Findings) -> None:
     """Find a qualification of an offer that none of its regions has: it would cover what does not exist."""
-    offers, names = _texts(grant.get("offers")), _texts(grant.get("regions"))
-    regions = dict(_entries(node.get("regions")))
-    common = _texts(node.get("offers"))
+    offers, names = texts(grant.get("offers")), texts(grant.get("regions"))
+    regions = dict(entries(node.get("regions")))
+    common = offers_of(node)
     for offer in offers if names else ():
         found = [regions[name] for name in names if name in regions]
-        own = [_texts(region.get("offers")) or common for region in found if isinstance(region, MapNode)]
+        own = [texts(region.get("offers")) or common for region in found if isinstance(region, MapNode)]
         if offer in common and own and not any(offer in there for there in own):
             findings.error(NO_OFFER, offer.place, f"none of these regions has `{offer}`", "check the regions")
-
-
-def _check_names(node: Node | None, known: tuple[Word, ...], findings: Findings, *, code: str) -> None:
-    for name in _texts(node):
-        if name not in known:
-            noun = "offers" if code == NO_OFFER else "regions"
-            findings.error(code, name.place, f"`{name}` is not among the file's `{noun}`", suggest(name, known))
-
-
-def _check_storage(node: MapNode, regions: tuple[Word, ...], findings: Findings) -> None:
-    storage = node.get("storage")
-    if not isinstance(storage, MapNode):
-        return
-    covered: list[str] = []
-    everywhere = False
-    for endpoint in _items(storage.get("endpoints")):
-        if isinstance(endpoint, MapNode):
-            _check_names(endpoint.get("regions"), regions, findings, code=NO_REGION)
-            _check_url(endpoint.get("is"), findings)
-            own = _texts(endpoint.get("regions"))
-            covered += own
-            twice = not own and everywhere
-            everywhere = everywhere or not own
-            if twice or any(count > 1 for name, count in Counter(covered).items() if name in own):
-                findings.error(HOST, endpoint.place, "a region has two endpoints", "name each region once")
-    for name in _keys(storage.get("signing_region")):
-        if name not in regions:
-            findings.error(NO_REGION, name.place, f"`{name}` is not among the file's `regions`", suggest(name, regions))
-    if storage.get("supply") is not None:
-        return
-    common = _texts(node.get("offers"))
-    bare = [
-        name
-        for name, region in _entries(node.get("regions"))
-        if isinstance(region, MapNode) and DEFAULT_OFFER in (_texts(region.get("offers")) or common)
-        if not everywhere and name not in covered
-    ]
-    mend = "say with `supply` what the operator must bring"
-    if storage.get("adapter") is None:
-        findings.error(UNREACHABLE, storage.place, "the storage has no `adapter`", mend)
-    elif bare:
-        findings.error(UNREACHABLE, storage.place, f"no endpoint is known for {', '.join(bare)}", mend)
-
-
-def _check_url(url: Node | None, findings: Findings) -> None:
-    """Check that an endpoint is https, and that no placeholder can choose the domain."""
-    if not isinstance(url, Scalar):
-        return
-    # A placeholder with a space in it is none; what is left of braces is then refused by what follows.
-    filled = PLACEHOLDER.sub("x.placeholder", url.text)
-    parts = urlsplit(filled)
-    host = parts.netloc
-    labels = host.split(".")
-    proper = all(label and all(c.isalnum() or c == "-" for c in label) for label in labels)
-    fixed = len(labels) > DOMAIN_LABELS and "placeholder" not in labels[-DOMAIN_LABELS:]
-    if parts.scheme != "https" or not host.isascii() or not proper or not fixed or "{" in filled or "}" in filled:
-        findings.error(
-            HOST,
-            url.place,
-            f"`{url.text}` is not an https address whose domain is written out",
-            "write https://, placeholders such as {region}, and the domain, without a port",
-        )
 
 
 def _near(name: str, known: set[str]) -> str:
@@ -250,23 +192,3 @@ def _moment(node: Node | None) -> Moment | None:
         return moment(node.text) if isinstance(node, Scalar) and node.text != UNKNOWN else None
     except ValueError:
         return None
-
-
-def _keys(node: Node | None) -> tuple[Word, ...]:
-    return node.keys() if isinstance(node, MapNode) else ()
-
-
-def _entries(node: Node | None) -> tuple[tuple[Word, Node], ...]:
-    return node.entries if isinstance(node, MapNode) else ()
-
-
-def _items(node: Node | None) -> tuple[Node, ...]:
-    return node.items if isinstance(node, ListNode) else ()
-
-
-def _texts(node: Node | None) -> tuple[Word, ...]:
-    return tuple(item.word() for item in _items(node) if isinstance(item, Scalar))
-
-
-def _text(node: Node | None) -> Word | None:
-    return node.word() if isinstance(node, Scalar) else None

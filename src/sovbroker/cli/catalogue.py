@@ -1,4 +1,4 @@
-"""The commands on the catalogue of providers: list, show, lint."""
+"""The commands on the catalogue of providers: list, show, table, lint."""
 
 from __future__ import annotations
 
@@ -72,6 +72,34 @@ def show(
         session.screen.say("\nsources")
     for name, source in found.sources.items():
         session.screen.say(f"  {name}: {source.ref}{f' ({source.date})' if source.date else ''}")
+
+
+@command(app, "table")
+def table(
+    session: Session,
+    *,
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="FILE", help="Replace the table in this Markdown page.")
+    ] = None,
+) -> None:
+    """Print the table of providers as Markdown: how each one is reached, where, whose law, what is qualified."""
+    from sovbroker import catalogue  # noqa: PLC0415  # as above
+    from sovbroker.catalogue.table import BEGIN, END, provider_table, replaced  # noqa: PLC0415  # as above
+    from sovbroker.errors import ConfigError  # noqa: PLC0415  # as above
+
+    text = provider_table(catalogue.load())
+    if into is None:
+        session.screen.line(text.rstrip("\n"))
+        return
+    try:
+        page = into.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read `{into}`: {error}") from error
+    found = replaced(page, text)
+    if found is None:
+        raise ConfigError(f"`{into}` has no place for the table; write these two lines into it:\n{BEGIN}\n{END}")
+    into.write_text(found, "utf-8")
+    session.screen.say(f"wrote {into}")
 
 
 @command(app, "lint")

@@ -9,6 +9,7 @@ import typer
 from sovbroker.cli.session import Session, command
 
 if TYPE_CHECKING:
+    from sovbroker.catalogue.attestation import Vouched
     from sovbroker.catalogue.facts import Fact
     from sovbroker.router import Place
 
@@ -23,15 +24,18 @@ COLUMNS = ("target", "adapter", "container", "endpoint", "located", "controlled"
 def list_targets(session: Session) -> None:
     """List the targets, where each one is and whose law reaches it."""
     # The targets can be told without the keyring, the policy and the state that a broker needs.
-    from sovbroker.catalogue import load  # noqa: PLC0415  # `--help` must not wait for it
-    from sovbroker.opening import place_of  # noqa: PLC0415  # as above
+    from sovbroker.opening import catalogue_of, place_of  # noqa: PLC0415  # `--help` must not wait for it
 
-    catalogue = load()
-    places = [place_of(target, catalogue) for target in session.configuration().targets]
+    config = session.configuration()
+    catalogue = catalogue_of(config)
+    places = [place_of(target, catalogue) for target in config.targets]
     if session.options.json:
         session.screen.data([facts_of(place) for place in places])
         return
     session.screen.table(COLUMNS, [row_of(place) for place in places])
+    for place in places:
+        for what, evidence in place.vouched:
+            session.screen.say(f"{place.target.id}: {what} attested by {evidence}")
 
 
 def countries_text(fact: Fact[frozenset[str]]) -> str:
@@ -66,4 +70,19 @@ def facts_of(place: Place) -> dict[str, object]:
         "endpoint": place.binding.endpoint,
         "located": None if located is None else sorted(located),
         "controlled": None if controlled is None else sorted(controlled),
+        "attested": [vouched_facts(what, evidence) for what, evidence in place.vouched],
+    }
+
+
+def vouched_facts(what: str, evidence: Vouched) -> dict[str, object]:
+    """Return what the operator attests as JSON types; nobody accepts it (null) where it loosens nothing."""
+    attestation, accepted = evidence.attestation, evidence.accepted
+    return {
+        "what": what,
+        "document": attestation.document,
+        "sha256": attestation.sha256,
+        "by": attestation.by,
+        "issued": attestation.issued.isoformat(),
+        "expires": None if evidence.expires is None else evidence.expires.isoformat(),
+        "accepted": None if accepted is None else {"owner": accepted.owner, "reason": accepted.reason},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sovbroker.catalogue.attestation import Vouched
 from sovbroker.policy.decision import Choice
 from sovbroker.policy.mode import CLEAR, Mode
 from sovbroker.policy.rulebook import Alternative, Requirement, Retain
@@ -120,6 +121,7 @@ class _Explainer:
             if bound is not None:
                 yield f"kept for {word} {bound.days} days"
         yield from self._used_waivers()
+        yield from self._accepted()
         if not self.placing.chosen:
             yield self._failure(count, distinct=distinct, retain=retain)
 
@@ -140,6 +142,20 @@ class _Explainer:
                 yield f"waiver `{waiver.id}` of {waiver.owner}, until {waiver.expires}: {waiver.reason}"
             elif self.scope.waivers >> index & 1 and not waiver.live(self.table.since):
                 yield f"waiver `{waiver.id}` lapsed on {waiver.expires} and has no effect"
+
+    def _accepted(self) -> Iterable[str]:
+        """Tell what the chosen targets owe to the operator's own documents, and who accepts it."""
+        table = self.table
+        wanted = [d.requirement for d in self.demands]
+        compute = {name for r in wanted for name in r.compute or ()}
+        store = {a.zone for r in wanted for a in r.store or ()}
+        places = [r.where for r in wanted if r.where is not None]
+        for option in self.placing.chosen:
+            names = sorted(compute if self.scope.compute else store)
+            zones = [table.book.zones[name] for name in names if table.zones[name] >> option.target & 1]
+            found = [e for zone in (*zones, *places) for e in zone.grounds(table.subjects[option.target])]
+            for evidence in dict.fromkeys(e for e in found if isinstance(e, Vouched) and e.accepted is not None):
+                yield f"{table.world.targets[option.target].id} counts by {evidence}"
 
     def _failure(self, count: int, *, distinct: Sequence[str], retain: Retain) -> str:
         compliant = len(self.placing.ranked)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sovbroker import catalogue
+from sovbroker.catalogue.digest import digest_of
 from sovbroker.catalogue.facts import KeyHolder, Target
 from sovbroker.document import SIZE_MAX, Findings, Kind, Place, Source, Word, suggest
 from sovbroker.errors import ConfigError, InvalidArgument, PolicyError
@@ -90,25 +90,7 @@ class _Circumstances:
         if self.targets is None:
             shipped = catalogue.load()
             return World.of(shipped.targets(), own, catalogue=self.digest or shipped.digest)
-        return World.of(self.targets, own, catalogue=self.digest or _digest(self.targets, own))
-
-
-def _digest(targets: Iterable[Target], keys: Iterable[KeyHolder]) -> str:
-    """Return a SHA-256 of facts: the same for the same facts, in any order, on any machine."""
-    texts = [_canonical(thing) for thing in targets] + [f"{key.id} {_canonical(key.facts)}" for key in keys]
-    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()
-
-
-def _canonical(value: object) -> str:
-    """Spell a value of facts, sets in a fixed order."""
-    if isinstance(value, frozenset):
-        return f"{{{','.join(sorted(map(repr, value)))}}}"  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # a set of anything has a repr
-    if isinstance(value, tuple):
-        return f"({','.join(map(_canonical, value))})"  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # a tuple of anything
-    names: Iterable[str] = getattr(type(value), "__dataclass_fields__", ())
-    if names:
-        return f"<{','.join(f'{name}={_canonical(getattr(value, name))}' for name in names)}>"
-    return repr(str(value))
+        return World.of(self.targets, own, catalogue=self.digest or digest_of(self.targets, own))
 
 
 def _load(content: str | bytes, file: str, circumstances: _Circumstances) -> Policy:

@@ -21,6 +21,7 @@ from sovbroker.catalogue.facts import (
     SealScore,
     Status,
     Target,
+    trimmed,
 )
 
 __all__ = ["Axis", "Named", "Predicate", "Qualified", "Seal", "Subject", "Within", "Zone"]
@@ -104,6 +105,10 @@ class Within:
             return f"{self.axis.value}: {reason}"
         return f"{self.axis.phrase} {outside}, not only {', '.join(self.names)}" + (f" ({reason})" if reason else "")
 
+    def grounds(self, subject: Subject) -> tuple[Evidence, ...]:
+        """Return the evidence of what the predicate looks at."""
+        return (self._fact(subject.facts).evidence,)
+
     def _fact(self, facts: Facts) -> Fact[frozenset[str]]:
         match self.axis:
             case Axis.LOCATED:
@@ -135,6 +140,10 @@ class Qualified:
         misses = [self._miss(q, day) for q in known]
         return "" if "" in misses else f"{self.scheme}: {'; '.join(dict.fromkeys(misses))}"
 
+    def grounds(self, subject: Subject) -> tuple[Evidence, ...]:
+        """Return the evidence of what the predicate looks at."""
+        return tuple(q.evidence for q in subject.facts.qualified if q.scheme == self.scheme)
+
     def _miss(self, found: Qualification, day: date) -> str:
         match found.status:
             case Status.QUALIFIED:
@@ -155,13 +164,6 @@ class Qualified:
         if trimmed(version) < trimmed(self.least):
             return f"qualified {'.'.join(map(str, version))} < {least}"
         return ""
-
-
-def trimmed(version: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a version without trailing zeros, so that 3.2 and 3.2.0 are the same."""
-    while version and version[-1] == 0:
-        version = version[:-1]
-    return version
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,10 @@ class Seal:
             return "seal: no score known"
         misses = [self._miss(score, day) for score in scores]
         return "" if "" in misses else f"seal: {'; '.join(dict.fromkeys(misses))}"
+
+    def grounds(self, subject: Subject) -> tuple[Evidence, ...]:
+        """Return the evidence of what the predicate looks at."""
+        return tuple(score.evidence for score in subject.facts.seal if score.framework == self.framework)
 
     def _miss(self, score: SealScore, day: date) -> str:
         if score.framework != self.framework:
@@ -213,6 +219,10 @@ class Named:
             return ""
         return f"the {self.what} is not {' or '.join(self.ids)}" if self.ids else f"no {self.what} is named"
 
+    def grounds(self, subject: Subject) -> tuple[Evidence, ...]:  # noqa: ARG002  # predicates share one signature
+        """Return no evidence: a name is not a fact."""
+        return ()
+
 
 Predicate = Within | Qualified | Seal | Named
 
@@ -227,6 +237,10 @@ class Zone:
     def unmet(self, subject: Subject, day: date) -> tuple[str, ...]:
         """Return a reason for each predicate that `subject` does not meet on `day`; () when it is in the zone."""
         return tuple(reason for p in self.predicates if (reason := p.unmet(subject, day)))
+
+    def grounds(self, subject: Subject) -> tuple[Evidence, ...]:
+        """Return the evidence by which `subject` is in the zone, or not: that of every fact that it looks at."""
+        return tuple(evidence for p in self.predicates for evidence in p.grounds(subject))
 
     def holds(self, subject: Subject, day: date) -> bool:
         """Whether `subject` is in the zone on `day`."""

@@ -58,8 +58,9 @@ def test_the_host_is_always_below_its_domain(value: str):
 
 def test_where_no_endpoint_is_known_the_operator_is_told_what_to_bring():
     connection = Connection("acme/lyon", None, None, "lyon", supply="ask Acme")
-    with pytest.raises(ConfigError, match="no endpoint is known for `acme/lyon`: ask Acme"):
+    with pytest.raises(ConfigError, match="`acme/lyon` cannot be opened yet: ask Acme") as told:
         connection.endpoint({})
+    assert 'acme/lyon: {binding: {adapter: s3, endpoint: "https://…"' in str(told.value)
     assert connection.parameters == ()
 
 

@@ -72,20 +72,21 @@ def _configured(session: Session, file: Path | None) -> bool:
 
 def _load(session: Session, file: Path | None, day: date) -> Policy:
     """Load a policy for the targets of the configuration, or else for those of the catalogue."""
-    from sovbroker import catalogue, doctor, policy  # noqa: PLC0415  # as above
-    from sovbroker.opening import holder_of, place_of  # noqa: PLC0415  # as above
+    from sovbroker import doctor, policy  # noqa: PLC0415  # as above
+    from sovbroker.opening import world_of  # noqa: PLC0415  # as above
 
     now = datetime(day.year, day.month, day.day, tzinfo=UTC)
     if file is not None and not _configured(session, file):
         return policy.load(file, keys=None, at=now)
     config = session.configuration()
-    shipped = catalogue.load()
-    targets = [place_of(target, shipped).target for target in config.targets]
-    keys = [holder_of(key) for key in config.keys]
+    world = world_of(config)
     source = file or config.policy
     if source is None:
-        return policy.loads(policy.DEFAULT, file=doctor.BUILT_IN, targets=targets, keys=keys, at=now)
-    return policy.load(source, targets=targets, keys=keys, at=now)
+        text, name = policy.DEFAULT, doctor.BUILT_IN
+        return policy.loads(
+            text, file=name, targets=world.targets, keys=world.keys, catalogue_digest=world.digest, at=now
+        )
+    return policy.load(source, targets=world.targets, keys=world.keys, catalogue_digest=world.digest, at=now)
 
 
 def _together(loaded: Sequence[Diagnostic], proved: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -14,7 +14,6 @@ from sovbroker.cli.policy.app import app
 from sovbroker.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from sovbroker.catalogue.facts import KeyHolder, Target
     from sovbroker.policy import Policy
     from sovbroker.policy.compare import Difference
 
@@ -80,20 +79,18 @@ def _load(session: Session, files: tuple[Path, Path], day: date, *, configured: 
     Without a configuration the key services that either policy would have are assumed for both: what differs is then
     the policies' doing.
     """
-    from sovbroker import catalogue, policy  # noqa: PLC0415  # as above
-    from sovbroker.opening import holder_of, place_of  # noqa: PLC0415  # as above
+    from sovbroker import policy  # noqa: PLC0415  # as above
+    from sovbroker.opening import world_of  # noqa: PLC0415  # as above
 
     now = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    shipped = catalogue.load()
-    targets: list[Target] | None = None
-    keys: list[KeyHolder] | None = None
     if configured or session.options.config is not None:
-        config = session.configuration()
-        targets = [place_of(target, shipped).target for target in config.targets]
-        keys = [holder_of(key) for key in config.keys]
-    old, new = (policy.load(file, targets=targets, keys=keys, at=now) for file in files)
-    if keys is not None:
+        world = world_of(session.configuration())
+        old, new = (
+            policy.load(file, targets=world.targets, keys=world.keys, catalogue_digest=world.digest, at=now)
+            for file in files
+        )
         return old, new
+    old, new = (policy.load(file, keys=None, at=now) for file in files)
     assumed = {holder.id: holder for holder in old.world.holders}
     for holder in new.world.holders:
         known = assumed.setdefault(holder.id, holder)
@@ -101,7 +98,7 @@ def _load(session: Session, files: tuple[Path, Path], day: date, *, configured: 
             assumed[f"{holder.id} (as the new policy has it)"] = replace(
                 holder, id=f"{holder.id} (as the new policy has it)"
             )
-    first, second = (policy.load(file, targets=targets, keys=tuple(assumed.values()), at=now) for file in files)
+    first, second = (policy.load(file, keys=tuple(assumed.values()), at=now) for file in files)
     return first, second
 
 

@@ -84,13 +84,7 @@ def _loaded(session: Session, file: Path, *, at: datetime) -> Policy:
 
     if session.options.config is None:
         return policies.load(file, keys=None, at=at)
-    from sovbroker import catalogue  # noqa: PLC0415  # as above
-    from sovbroker.opening import holder_of, place_of  # noqa: PLC0415  # as above
+    from sovbroker.opening import world_of  # noqa: PLC0415  # as above
 
-    config, shipped = session.configuration(), catalogue.load()
-    return policies.load(
-        file,
-        targets=[place_of(target, shipped).target for target in config.targets],
-        keys=[holder_of(key) for key in config.keys],
-        at=at,
-    )
+    world = world_of(session.configuration())
+    return policies.load(file, targets=world.targets, keys=world.keys, catalogue_digest=world.digest, at=at)

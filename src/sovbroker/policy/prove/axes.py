@@ -13,8 +13,9 @@ from datetime import date
 from typing import Final, assert_never
 
 from sovbroker.catalogue.countries import COUNTRIES
+from sovbroker.catalogue.facts import trimmed
 from sovbroker.policy.prove.traits import OFFER, Name, Traits
-from sovbroker.policy.zones import Axis, Named, Predicate, Qualified, Seal, Subject, Within, trimmed
+from sovbroker.policy.zones import Axis, Named, Predicate, Qualified, Seal, Subject, Within
 
 __all__ = ["Denied", "Observer", "Outcome", "Range", "axes", "key_names", "named_last"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sovbroker.catalogue.facts import trimmed
 from sovbroker.labels import Label, Lattice
 from sovbroker.policy.mode import Encrypt, Mode, Names
-from sovbroker.policy.zones import Named, Predicate, Qualified, Seal, Within, Zone, trimmed
+from sovbroker.policy.zones import Named, Predicate, Qualified, Seal, Within, Zone
 
 __all__ = ["Weaker", "impossible", "lower_labels", "modes", "predicates", "spell", "within"]
 
