@@ -2,7 +2,8 @@
 
 No code path obtains a store that is not guarded (`router` assembles them). The guard knows no keys; it looks at what is
 about to leave. Towards a target that may hold ciphertext only, a body must be an envelope: the head that its record
-announces, the lengths that the format allows, and bytes that look random.
+announces, the lengths that the format allows, and bytes that look random. The record stands in the metadata that come
+with the body; where a store has none, in the sidecar that the same guard has let through before.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from sovbroker.envelope import CHUNK, HEAD, TAG, Record, SealingReader, plain_size
+from sovbroker.envelope import CHUNK, HEAD, TAG, Record, SealingReader, plain_size, read_sidecar
 from sovbroker.errors import SealError, StoreError
 from sovbroker.ports import (
     NO_METADATA,
@@ -41,6 +42,10 @@ SAMPLE: Final = 4096
 SAMPLE_LEAST: Final = 64
 SAMPLE_SURE: Final = 1024
 VALUES: Final = 256
+BLOCK: Final = 1 << 20
+SIDECAR: Final = "~"
+"""What stands behind a body's name in that of its sidecar."""
+
 ENCRYPTED_NAME: Final = re.compile(r"(?:[0-9a-v]{28,}/)*[0-9a-v]{28,}@[0-9a-v]+~?")
 """What `names` makes of a key: each segment has 17 bytes at least, in base32hex; then the version."""
 
@@ -60,10 +65,15 @@ class Permit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A `Store` that holds `inner` and refuses, before a byte leaves, what `permit` does not allow: SealError."""
+    """A `Store` that holds `inner` and refuses, before a byte leaves, what `permit` does not allow: SealError.
+
+    Of a stream, before the block leaves in which something is wrong; the store then keeps nothing of it. `_announced`
+    are the heads of envelopes, by name, whose sidecars went through, and whose bodies did not yet.
+    """
 
     inner: Store
     permit: Permit
+    _announced: dict[str, bytes] = field(default_factory=dict[str, bytes], init=False, repr=False, compare=False)
 
     @property
     def target(self) -> str:
@@ -99,9 +109,18 @@ class Guarded:
     ) -> ObjectInfo:
         """See `Store.put`."""
         self._check_name(key)
-        if self.permit is not Permit.CLEAR:
-            self._check_body(key, body, size, metadata)
-        return self.inner.put(key, body, size=size, metadata=metadata, if_absent=if_absent)
+        if self.permit is Permit.CLEAR:
+            return self.inner.put(key, body, size=size, metadata=metadata, if_absent=if_absent)
+        if key.endswith(SIDECAR) and not metadata:
+            announced = self._check_sidecar(body, size)
+            info = self.inner.put(key, body, size=size, if_absent=if_absent)
+            if announced is not None:
+                self._announced[key.removesuffix(SIDECAR)] = announced
+            return info
+        checked = self._check_body(body, size, self._head_of(key, metadata))
+        info = self.inner.put(key, checked, size=size, metadata=metadata, if_absent=if_absent)
+        self._announced.pop(key, None)
+        return info
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -128,7 +147,7 @@ class Guarded:
         self._check_name(key)
         if self.permit is Permit.CLEAR:
             return self.inner.multipart(key, metadata=metadata)
-        head = self._check_record(metadata)
+        head = self._head_of(key, metadata)
         return GuardedUpload(self.inner.multipart(key, metadata=metadata), head=head, target=self.target)
 
     def uploads(self, prefix: str = "") -> Iterator[UploadInfo]:
@@ -160,36 +179,90 @@ class Guarded:
         if self.permit is Permit.HIDDEN and ENCRYPTED_NAME.fullmatch(key) is None:
             raise _refused(self.target, "the policy hides names here, and this one is not encrypted")
 
-    def _check_record(self, metadata: Mapping[str, str]) -> bytes:
-        """Return the head of the envelope that the metadata announce."""
+    def _head_of(self, key: str, metadata: Mapping[str, str]) -> bytes:
+        """Return the head of the envelope that the metadata announce, or the sidecar where there are none."""
+        if not self.capabilities[Feature.METADATA].usable and not metadata:
+            if key not in self._announced:
+                raise _refused(self.target, "no sidecar has announced this envelope")
+            return self._announced[key]
         if set(metadata) != {Record.NAME}:
             raise _refused(self.target, f"only `{Record.NAME}` may stand in the metadata of a sealed object")
         try:
             record = Record.decode(metadata[Record.NAME])
         except SealError as error:
             raise _refused(self.target, "the metadata hold no record of an envelope") from error
+        _check_random(self.target, memoryview(record.metadata))
         return record.head
 
-    def _check_body(self, key: str, body: Bytes | Source, size: int, metadata: Mapping[str, str]) -> None:
-        if isinstance(body, SealingReader):
-            head = self._check_record(metadata)
-            if body.head != head:
-                raise _refused(self.target, "the body is not the envelope that its record announces")
-            return
-        if not isinstance(body, (bytes, bytearray, memoryview)):
-            raise _refused(self.target, "the body is a stream that nobody sealed")
-        view = memoryview(body).cast("B")
-        if key.endswith("~") and not metadata:
-            Record.check_sidecar(view)
-            return
-        head = self._check_record(metadata)
-        if len(view) != size or bytes(view[:HEAD]) != head:
-            raise _refused(self.target, "the body is not the envelope that its record announces")
+    def _check_sidecar(self, body: Bytes | Source, size: int) -> bytes | None:
+        """Return the head that a sidecar announces; None where it only goes with metadata, which announce it."""
+        if not isinstance(body, (bytes, bytearray, memoryview)) or memoryview(body).nbytes != size:
+            raise _refused(self.target, "the sidecar is not as long as was announced")
+        try:
+            if self.capabilities[Feature.METADATA].usable:
+                _check_random(self.target, memoryview(Record.check_sidecar(body)))
+                return None
+            record = read_sidecar(body)
+        except SealError as error:
+            raise _refused(self.target, "this is no sidecar of an envelope") from error
+        if not isinstance(record, Record):
+            raise _refused(self.target, "the sidecar is that of a copy in the clear")
+        _check_random(self.target, memoryview(record.metadata))
+        return record.head
+
+    def _check_body(self, body: Bytes | Source, size: int, head: bytes) -> Bytes | Source:
+        """Return the body as it may be sent: a stream is looked at while it is read."""
         try:
             plain_size(size)
         except SealError as error:
             raise _refused(self.target, f"no envelope is {size} bytes long") from error
+        if isinstance(body, SealingReader):
+            if body.head != head:
+                raise _refused(self.target, "the body is not the envelope that its record announces")
+            return body
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            return GuardedSource(body, head=head, target=self.target)
+        view = memoryview(body).cast("B")
+        if len(view) != size or bytes(view[:HEAD]) != head:
+            raise _refused(self.target, "the body is not the envelope that its record announces")
         _check_random(self.target, view[HEAD:])
+        return body
+
+
+class GuardedSource:
+    """A `Source` whose bytes must be the envelope with `head`. Each block is looked at before any of it is given out.
+
+    Memory: a block of 1 MiB.
+    """
+
+    def __init__(self, inner: Source, *, head: bytes, target: str) -> None:
+        self._inner = inner
+        self._head: bytes | None = head
+        self._target = target
+        self._ready = memoryview(b"")
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See `Source.read`."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK), b""))
+        if not self._ready and size:
+            self._ready = memoryview(self._block())
+        data, self._ready = bytes(self._ready[:size]), self._ready[size:]
+        return data
+
+    def _block(self) -> bytes:
+        """Return the next block, long enough to be judged by, however little the source gives at a time."""
+        block = self._inner.read(BLOCK)
+        while 0 < len(block) < HEAD + SAMPLE and (more := self._inner.read(BLOCK)):
+            block += more
+        head, self._head = self._head, None
+        if head is None:
+            _check_random(self._target, memoryview(block))
+            return block
+        if block[:HEAD] != head:
+            raise _refused(self._target, "the body is not the envelope that its record announces")
+        _check_random(self._target, memoryview(block)[HEAD:])
+        return block
 
 
 @dataclass(slots=True)

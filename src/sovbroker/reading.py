@@ -7,18 +7,21 @@ from dataclasses import replace
 from functools import cache
 from typing import Final, TypeVar
 
-from sovbroker.envelope import Context, Opener, Record, Secret
-from sovbroker.errors import NotFound, UnknownFormat
+from sovbroker.envelope import ClearRecord, Context, Opener, Record, Secret, read_sidecar
+from sovbroker.errors import NotFound, Tampered, UnknownFormat
 from sovbroker.guard import Permit
 from sovbroker.objects import ExitTicket, ObjectFile, info_of
 from sovbroker.placements import CopyRow, Placement
-from sovbroker.ports import Feature
+from sovbroker.ports import Feature, Store
 from sovbroker.transfer.incoming import Incoming, SourceCopy, Version, read_range
 from sovbroker.writing import Flow
 
 __all__ = ["open_object", "open_range", "row_of", "ticket_of"]
 
 FORMAT: Final = "Cobblestone-256"
+SIDECAR_MAX: Final = 1 << 20
+"""More than any sidecar has: user metadata are at most 64 KiB."""
+
 
 T = TypeVar("T")
 
@@ -83,13 +86,32 @@ def _source(flow: Flow, row: Placement, copy: CopyRow, record: Record | None) ->
     """Return a copy with what its store must show of it, so that a changed row or swapped metadata are found out."""
     store = flow.stores.guarded(copy.target, Permit.READ)
     source = SourceCopy(copy.target, store, copy.physical, copy.sealed)
-    if not store.capabilities[Feature.METADATA].usable:
-        return source
+    told = store.capabilities[Feature.METADATA].usable
     if not copy.sealed:
-        return replace(source, claims={"key": row.key, "version": row.version, "label": row.label})
+        source = replace(source, claims={"key": row.key, "version": row.version, "label": row.label})
+        return source if told else replace(source, beside=_beside(store, copy.sidecar))
+    if not told:
+        # The envelope tells by itself when it is another one; its sidecar is for whoever has lost the row.
+        return source
     if record is not None:
         return replace(source, entry={Record.NAME: record.split(store.limits.metadata_max)[0]})
     return source
+
+
+def _beside(store: Store, name: str) -> Callable[[], Mapping[str, object]]:
+    """Return what asks, once, what the sidecar of a copy in the clear says."""
+
+    @cache
+    def ask() -> Mapping[str, object]:
+        with store.get(name) as reader:
+            if reader.info.size > SIDECAR_MAX:
+                raise Tampered
+            record = read_sidecar(reader.read())
+        if not isinstance(record, ClearRecord) or record.metadata is None:
+            raise Tampered
+        return record.metadata
+
+    return ask
 
 
 def _known(row: Placement, record: Record | None) -> Record:

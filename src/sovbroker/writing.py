@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from sovbroker.guard import Permit
 from sovbroker.keyrings import Keyrings
 from sovbroker.keys import DomainKey
 from sovbroker.labels import Label
-from sovbroker.objects import Stored, copy_of
+from sovbroker.objects import ObjectFile, Stored, copy_of
 from sovbroker.placements import (
     CopyRow,
     Intent,
@@ -222,6 +223,8 @@ class Write:
 
     def _entry(self, destination: Destination, size: int | None) -> Entry:
         record = self._sealed_record(size) if destination.sealed else ClearRecord(self._facts(size))
+        if not destination.store.capabilities[Feature.METADATA].usable:
+            return Entry({}, record.sidecar())
         value, sidecar = record.split(destination.store.limits.metadata_max)
         return Entry({Record.NAME: value}, sidecar)
 
@@ -369,18 +372,32 @@ def brief(decision: Decision) -> dict[str, object]:
 
 
 def size_of(data: Data) -> int | None:
-    """Return the size of data in bytes where it can be told beforehand."""
+    """Return the size of data in bytes where it can be told beforehand, without reading any of it."""
     match data:
-        case bytes() | bytearray():
-            return len(data)
-        case memoryview():
-            return data.nbytes
+        case bytes() | bytearray() | memoryview():
+            return memoryview(data).nbytes
+        case io.BytesIO():
+            return max(0, data.getbuffer().nbytes - data.tell())
+        case ObjectFile():
+            return max(0, data.info.size - data.tell())
         case Path():
-            return data.stat().st_size
-        case io.BufferedReader() | io.FileIO():
-            try:
-                return os.fstat(data.fileno()).st_size - data.tell()
-            except OSError:
-                return None
+            return _regular(data.stat())
+        case io.FileIO() | io.BufferedReader(raw=io.FileIO()) | io.BufferedRandom(raw=io.FileIO()):
+            # What is buffered over anything else, such as a decompressor, is as long as nobody knows.
+            return _left(data)
         case _:
             return None
+
+
+def _left(file: io.FileIO | io.BufferedReader | io.BufferedRandom) -> int | None:
+    """Return how many bytes of a file are still to come."""
+    try:
+        size = _regular(os.fstat(file.fileno()))
+        return None if size is None else max(0, size - file.tell())
+    except (OSError, ValueError):
+        return None
+
+
+def _regular(found: os.stat_result) -> int | None:
+    """Return the size of a file that lies on a disk; a pipe has none."""
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

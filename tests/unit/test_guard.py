@@ -5,11 +5,23 @@ import os
 
 import pytest
 
-from sovbroker.envelope import CHUNK, Context, Record, Sealer, SealingReader, new_dek, seal_metadata
-from sovbroker.errors import NotFound, SealError
+from sovbroker.catalogue import load
+from sovbroker.envelope import (
+    CHUNK,
+    ClearRecord,
+    Context,
+    Record,
+    Sealer,
+    SealingReader,
+    new_dek,
+    seal_metadata,
+    sealed_size,
+)
+from sovbroker.errors import NotFound, SealError, Unavailable
 from sovbroker.guard import Guarded, Permit
 from sovbroker.names import NameCipher
 from sovbroker.ports import Binding
+from sovbroker.testing.fakes import FakeCloud
 from sovbroker_adapters.memory import build
 
 CONTEXT = Context("main", "key", "version", "label")
@@ -30,13 +42,30 @@ def inner():
 
 
 @pytest.fixture
+def bare():
+    """A store without metadata and without parts, as WebDAV is."""
+    return FakeCloud(load().target("oodrive/fr"), adapter="webdav")
+
+
+@pytest.fixture
 def sealed(inner):
     return Guarded(inner, Permit.SEALED)
 
 
-def refused(call):
-    with pytest.raises(SealError, match="t: nothing was sent"):
+def refused(call, match="nothing was sent"):
+    with pytest.raises(SealError, match=match):
         call()
+
+
+class Drops:
+    """A source that gives little at a time."""
+
+    def __init__(self, data, size):
+        self.inner = io.BytesIO(data)
+        self.size = size
+
+    def read(self, size=-1):
+        return self.inner.read(min(self.size, size) if size >= 0 else self.size)
 
 
 def assert_empty(inner):
@@ -130,3 +159,163 @@ def test_a_store_to_read_from_takes_nothing(inner):
     store.delete("k")
     with pytest.raises(NotFound):
         store.head("k")
+
+
+@pytest.mark.parametrize("give", [17, 4000, 1 << 20])
+def test_a_stream_of_an_envelope_passes_and_plaintext_in_it_does_not(sealed, inner, give):
+    found = Sealed(os.urandom((2 << 20) + 5))
+    body = bytes(found.sealer.seal(found.plain))
+    sealed.put("k", Drops(body, give), size=len(body), metadata=found.metadata)
+    with inner.get("k") as reader:
+        assert reader.read() == body
+    text = (b"Le patient est ne le 3 mars 1961 a Lyon. " * 40_000)[: 1 << 20]
+    for wrong in (
+        body[:56] + text + body[56 + len(text) :],
+        body[: 1 << 20] + text + body[(1 << 20) + len(text) :],
+        bytes(56) + body[56:],
+        found.plain[:56] + body[56:],
+    ):
+        source = Drops(wrong, give)
+        refused(lambda source=source: sealed.put("k2", source, size=len(body), metadata=found.metadata))
+    refused(lambda: sealed.put("k2", Drops(body, give), size=len(body) + 16_385, metadata=found.metadata))
+    assert [info.key for page in inner.list() for info in page.objects] == ["k"]
+
+
+def test_a_stream_gives_nothing_of_a_block_that_it_refuses():
+    found = Sealed(b"")
+    given = []
+
+    class Keen:
+        """A store that takes what it gets, and looks at it by little pieces."""
+
+        target = "t"
+        capabilities = build(Binding(target="t", container="")).capabilities
+
+        def put(self, key, body, **_):
+            while piece := body.read(10):
+                given.append(piece)
+
+    text = found.sealer.head + b"patient: Zoe " * 400
+    size = sealed_size(len(text) - 72)
+    refused(lambda: Guarded(Keen(), Permit.SEALED).put("k", io.BytesIO(text), size=size, metadata=found.metadata))
+    assert given == []
+
+
+def test_a_record_whose_metadata_nobody_sealed_does_not_pass(sealed, inner):
+    found = Sealed(b"x")
+    body = found.sealer.seal(b"x")
+    told = (b'{"patient":"Zoe Martin"}' * 20)[:220]
+    record = Record("kid", "a.b.c.d.e", found.sealer.head, told)
+    refused(lambda: sealed.put("k", body, size=len(body), metadata={Record.NAME: record.encode()}))
+    beside = b"sovbroker sidecar 1\n" + found.sealer.head + told
+    refused(lambda: sealed.put("k~", beside, size=len(beside)))
+    assert_empty(inner)
+
+
+# --- stores without metadata: a sidecar announces the envelope
+
+
+def put_sidecar(store, record, key="k"):
+    body = record.sidecar()
+    store.put(f"{key}~", body, size=len(body))
+
+
+def test_a_sidecar_announces_the_envelope_where_there_are_no_metadata(bare):
+    store = Guarded(bare, Permit.SEALED)
+    for size in (0, 1, 5000, 3 * CHUNK + 5):
+        found = Sealed(os.urandom(size))
+        body = found.sealer.seal(found.plain)
+        put_sidecar(store, found.record, f"k{size}")
+        store.put(f"k{size}", body, size=len(body))
+        assert bare.head(f"k{size}").size == len(body)
+
+
+def test_the_announcement_counts_for_one_name_one_envelope_and_one_guard(bare):
+    store = Guarded(bare, Permit.SEALED)
+    found, other = Sealed(os.urandom(500)), Sealed(os.urandom(500))
+    body, others = found.sealer.seal(found.plain), other.sealer.seal(other.plain)
+    refused(lambda: store.put("k", body, size=len(body)), "no sidecar has announced")
+    put_sidecar(store, found.record)
+    refused(lambda: store.put("j", body, size=len(body)), "no sidecar has announced")
+    refused(lambda: store.put("k", others, size=len(others)), "not the envelope that its record announces")
+    refused(lambda: Guarded(bare, Permit.SEALED).put("k", body, size=len(body)), "no sidecar has announced")
+    refused(lambda: store.put("k", body, size=len(body), metadata={"label": "secret"}), "only `sovbroker`")
+    put_sidecar(store, other.record, "j")
+    refused(lambda: store.put("k", others, size=len(others)), "not the envelope that its record announces")
+    refused(lambda: store.put("j", body, size=len(body)), "not the envelope that its record announces")
+    assert [request.key for request in bare.saw] == ["k~", "j~"]
+    store.put("k", body, size=len(body))
+    refused(lambda: store.put("k", body, size=len(body)), "no sidecar has announced")
+
+
+def test_a_sidecar_that_did_not_arrive_announces_nothing(bare):
+    store = Guarded(bare, Permit.SEALED)
+    found = Sealed(b"x" * 500)
+    body = found.sealer.seal(found.plain)
+    bare.fail("put")
+    with pytest.raises(Unavailable):
+        put_sidecar(store, found.record)
+    refused(lambda: store.put("k", body, size=len(body)))
+    put_sidecar(store, found.record)
+    bare.fail("put")
+    with pytest.raises(Unavailable):
+        store.put("k", body, size=len(body))
+    store.put("k", body, size=len(body))
+
+
+@pytest.mark.parametrize("plain", [b"", b"x", b"patient: Zoe " * 400, bytes(100_000)])
+def test_plaintext_does_not_pass_after_a_good_sidecar_either(bare, plain):
+    store = Guarded(bare, Permit.SEALED)
+    found = Sealed(plain)
+    body = found.sealer.seal(plain)
+    put_sidecar(store, found.record)
+    bare.saw.clear()
+    head = found.sealer.head
+    refused(lambda: store.put("k", plain, size=len(plain)))
+    refused(lambda: store.put("k", io.BytesIO(plain + bytes(72)), size=len(plain) + 72))
+    refused(lambda: store.put("k", head + b"patient: Zoe " * 40, size=56 + 13 * 40))
+    refused(lambda: store.put("k", body, size=len(body) + 1))
+    assert [info.key for page in bare.held.list() for info in page.objects] == ["k~"]
+    assert all(not request.body for request in bare.saw)
+
+
+def test_what_is_no_record_of_an_envelope_announces_nothing(bare):
+    store = Guarded(bare, Permit.SEALED)
+    found = Sealed(b"x" * 500)
+    told = (b'{"patient":"Zoe Martin"}' * 20)[:220]
+    unsealed = Record("kid", "a.b.c.d.e", found.sealer.head, told)
+    parted, beside = found.record.split(200)
+    for wrong in (
+        ClearRecord({"key": "k", "patient": "Zoe"}).sidecar(),
+        unsealed.sidecar(),
+        beside,
+        b"sovbroker sidecar 2\n" + parted.encode(),
+        b"sovbroker sidecar 2\npatient: Zoe",
+        b"patient: Zoe " * 40,
+        found.record.sidecar() + b"patient: Zoe",
+        b"",
+    ):
+        refused(lambda wrong=wrong: store.put("k~", wrong, size=len(wrong)))
+    whole = found.record.sidecar()
+    refused(lambda: store.put("k~", whole, size=len(whole) + 1))
+    refused(lambda: store.put("k~", io.BytesIO(whole), size=len(whole)))
+    body = found.sealer.seal(found.plain)
+    refused(lambda: store.put("k", body, size=len(body)), "no sidecar has announced")
+    assert bare.saw == []
+
+
+def test_a_whole_sidecar_is_for_stores_without_metadata_only(sealed, inner):
+    found = Sealed(b"x")
+    refused(lambda: put_sidecar(sealed, found.record))
+    assert_empty(inner)
+
+
+def test_hidden_names_must_be_encrypted_of_sidecars_too(bare):
+    store = Guarded(bare, Permit.HIDDEN)
+    found = Sealed(b"x" * 500)
+    body = found.sealer.seal(found.plain)
+    refused(lambda: put_sidecar(store, found.record, "patients/42@06h0"))
+    name = NameCipher(new_dek(), "main").encrypt("patients/42") + "@06h0"
+    put_sidecar(store, found.record, name)
+    store.put(name, body, size=len(body))
+    assert [request.key for request in bare.saw] == [f"{name}~", name]

@@ -17,7 +17,7 @@ from sovbroker.envelope.context import Context
 from sovbroker.envelope.layout import CHUNK, HEAD, TAG, Span, plain_size, sealed_size, span
 from sovbroker.envelope.metadata import open_metadata, seal_metadata
 from sovbroker.envelope.opener import Opener
-from sovbroker.envelope.record import ClearRecord, Record, read_entry
+from sovbroker.envelope.record import ClearRecord, Record, read_entry, read_sidecar
 from sovbroker.envelope.sealer import Sealer
 from sovbroker.envelope.secret import Secret, new_dek
 from sovbroker.envelope.streams import OpeningReader, SealingReader
@@ -39,6 +39,7 @@ __all__ = [
     "open_metadata",
     "plain_size",
     "read_entry",
+    "read_sidecar",
     "seal_metadata",
     "sealed_size",
     "span",

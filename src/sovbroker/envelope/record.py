@@ -2,7 +2,7 @@
 
 Its name is `sovbroker`, its value printable ASCII: `1~KID~WRAPPED~HEAD~METADATA` for an envelope, `1c~METADATA` for a
 copy in the clear. What is too long for a store's metadata goes into a sidecar, an object of its own, and `+` stands in
-its place.
+its place. Where a store has no metadata at all, the sidecar holds the whole entry.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from sovbroker.envelope.layout import HEAD, Buffer
 from sovbroker.envelope.metadata import is_sealed_metadata
 from sovbroker.errors import InvalidArgument, Tampered, UnknownFormat
 
-__all__ = ["ClearRecord", "Record", "read_entry"]
+__all__ = ["ClearRecord", "Record", "read_entry", "read_sidecar"]
 
 NAME: Final = "sovbroker"
 ELSEWHERE: Final = "+"
 SIDECAR: Final = b"sovbroker sidecar 1\n"
 CLEAR_SIDECAR: Final = b"sovbroker sidecar 1c\n"
+WHOLE_SIDECAR: Final = b"sovbroker sidecar 2\n"
+SIDECAR_VERSION: Final = re.compile(rb"sovbroker sidecar ([0-9]{1,9})c?\n")
+SIDECAR_KNOWN: Final = 2
 KID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 WRAPPED: Final = re.compile(r"[A-Za-z0-9_.-]{1,8192}")
 VERSION: Final = re.compile(r"([0-9]{1,9})c?~", re.ASCII)
@@ -96,6 +99,10 @@ class Record:
         _check_fits(entry, limit)
         return entry, SIDECAR + self.head + self.metadata
 
+    def sidecar(self) -> bytes:
+        """Return the sidecar that holds the whole entry, for a store without metadata."""
+        return _whole(self)
+
     @classmethod
     def join(cls, entry: str, sidecar: Buffer | None) -> Self:
         """Put together what `split` parted. Raises UnknownFormat, or Tampered for another object's sidecar."""
@@ -104,18 +111,21 @@ class Record:
             return record
         if sidecar is None:
             raise UnknownFormat("the record's sidecar is missing")
-        cls.check_sidecar(sidecar)
-        data = bytes(sidecar)[len(SIDECAR) :]
-        if not hmac.compare_digest(data[:HEAD], record.head):
+        metadata = cls.check_sidecar(sidecar)
+        if not hmac.compare_digest(bytes(sidecar)[len(SIDECAR) :][:HEAD], record.head):
             raise Tampered
-        return replace(record, metadata=data[HEAD:])
+        return replace(record, metadata=metadata)
 
     @staticmethod
-    def check_sidecar(data: Buffer) -> None:
-        """Raise UnknownFormat unless `data` has the form of an envelope's sidecar: a mark, a head, sealed metadata."""
+    def check_sidecar(data: Buffer) -> bytes:
+        """Return the sealed metadata of an envelope's sidecar: a mark, a head, sealed metadata.
+
+        Raises UnknownFormat unless `data` has this form.
+        """
         mark = len(SIDECAR)
         if len(data) > ENTRY_MAX or bytes(data[:mark]) != SIDECAR or not is_sealed_metadata(data[mark + HEAD :]):
             raise UnknownFormat("this is no sidecar of an envelope")
+        return bytes(data[mark + HEAD :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,10 @@ class ClearRecord:
         _check_fits(entry, limit)
         return entry, CLEAR_SIDECAR + _to_json(self.metadata)
 
+    def sidecar(self) -> bytes:
+        """Return the sidecar that holds the whole entry, for a store without metadata."""
+        return _whole(self)
+
     @classmethod
     def join(cls, entry: str, sidecar: Buffer | None) -> Self:
         """Put together what `split` parted. Raises UnknownFormat."""
@@ -167,6 +181,26 @@ class ClearRecord:
 def read_entry(text: str) -> Record | ClearRecord:
     """Read the value of the entry `sovbroker`, whichever it is. Raises UnknownFormat."""
     return ClearRecord.decode(text) if text.startswith("1c~") else Record.decode(text)
+
+
+def read_sidecar(data: Buffer) -> Record | ClearRecord:
+    """Read a sidecar that holds a whole entry. Raises UnknownFormat for anything that `sidecar` does not write."""
+    body = bytes(data)
+    found = SIDECAR_VERSION.match(body)
+    if found is not None and int(found[1]) > SIDECAR_KNOWN:
+        raise UnknownFormat(f"the sidecar has format {int(found[1])}, this version knows up to 2; update sovbroker")
+    if not body.startswith(WHOLE_SIDECAR) or len(body) > ENTRY_MAX or not body.isascii():
+        raise UnknownFormat("this is no sidecar that holds a whole record")
+    record = read_entry(body[len(WHOLE_SIDECAR) :].decode("ascii"))
+    if record.has_sidecar:
+        raise UnknownFormat("the record in a sidecar lies elsewhere once more")
+    return record
+
+
+def _whole(record: Record | ClearRecord) -> bytes:
+    if record.has_sidecar:
+        raise InvalidArgument("a record without its metadata does not make a whole sidecar")
+    return WHOLE_SIDECAR + record.encode().encode("ascii")
 
 
 def _parts(text: str) -> list[str]:

@@ -32,8 +32,8 @@ UNIT: Final = CHUNK + TAG
 class SourceCopy:
     """One copy to read from.
 
-    `entry` is the metadata that the store must show with an envelope, `claims` what its record of a copy in the clear
-    must say; None where the store shows no metadata.
+    `entry` is the metadata that the store must show with an envelope, None where it shows none. `claims` is what the
+    record of a copy in the clear must say; `beside` asks for what it says, where that is not in the metadata.
     """
 
     target: str
@@ -42,6 +42,7 @@ class SourceCopy:
     sealed: bool
     entry: Mapping[str, str] | None = None
     claims: Mapping[str, str] | None = None
+    beside: Callable[[], Mapping[str, object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,13 @@ def check(version: Version, copy: SourceCopy, reader: Reader) -> None:
     if copy.entry is not None and any(reader.info.metadata.get(name) != value for name, value in copy.entry.items()):
         raise Tampered
     if copy.claims is not None:
-        said = ClearRecord.decode(reader.info.metadata.get(ClearRecord.NAME, "")).metadata
+        said = _said(reader) if copy.beside is None else copy.beside()
         if said is not None and any(said.get(name) != value for name, value in copy.claims.items()):
             raise Tampered
+
+
+def _said(reader: Reader) -> Mapping[str, object] | None:
+    return ClearRecord.decode(reader.info.metadata.get(ClearRecord.NAME, "")).metadata
 
 
 def exactly(reader: Reader, count: int) -> bytes:

@@ -3,6 +3,7 @@
 The caller pushes plaintext; it is cut into parts, each sealed in one pass into a reused buffer, and sent to all
 destinations while the next part is filled. A part's ciphertext is kept until every destination has acknowledged it, so
 a retry resends the very same bytes: no chunk index is ever sealed twice. Up to `SMALL` bytes travel in one request.
+A destination that takes no parts reads the same ciphertext as the body of one request, which is not sent again.
 
 Memory: one part of plaintext (two before the first is sent) and `IN_FLIGHT` parts of ciphertext.
 """
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from sovbroker.envelope import CHUNK, HEAD, TAG, Sealer, sealed_size
-from sovbroker.errors import InvalidArgument, SovbrokerError, Unavailable
-from sovbroker.ports import Bytes, Part, Store, Upload
+from sovbroker.errors import Conflict, InvalidArgument, NotSupported, SovbrokerError, Unavailable
+from sovbroker.ports import Bytes, Feature, Part, Source, Store, Upload
+from sovbroker.transfer.stream import Stream
 
 __all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Sent", "attempt"]
 
@@ -134,7 +136,8 @@ class Outgoing:
         self._filled = 0
         self._dispatched = 0
         self._number = 0
-        self._uploads: list[Upload] = []
+        self._uploads: dict[int, Upload] = {}
+        self._streams: dict[int, Stream] = {}
         self._receipts: list[list[Part]] = [[] for _ in destinations]
         self._sidecars: set[str] = set()
         self._slots = threading.Semaphore(IN_FLIGHT)
@@ -208,6 +211,8 @@ class Outgoing:
     def abort(self) -> None:
         """Stop sending, and wait until nothing is on its way any more."""
         self._error = self._error or Unavailable("the transfer was aborted")
+        for stream in self._streams.values():
+            stream.stop(self._error)
         wait(self._tasks)
 
     def _room(self) -> memoryview:
@@ -243,16 +248,47 @@ class Outgoing:
         self._filled = 0
 
     def _start_uploads(self) -> None:
+        for destination in self._destinations:
+            if self._expected is None and not _takes_parts(destination):
+                raise NotSupported(
+                    f"this store takes no parts, so more than {SMALL >> 20} MiB need a size that is known beforehand: "
+                    "give bytes, a Path, or a file that was opened from one",
+                    target=destination.target,
+                )
         entries = [self._entry(d, self._expected) for d in self._destinations]
-        for destination, entry in zip(self._destinations, entries, strict=True):
+        for index, (destination, entry) in enumerate(zip(self._destinations, entries, strict=True)):
             self._send_sidecar(destination, entry)
+            if not _takes_parts(destination):
+                self._streams[index] = self._start_stream(destination, entry)
+                continue
 
             def start(d: Destination = destination, e: Entry = entry) -> Upload:
                 return d.store.multipart(d.physical, metadata=e.metadata)
 
-            upload = attempt(start, deadline=self._deadline)
-            self._uploads.append(upload)
+            self._uploads[index] = upload = attempt(start, deadline=self._deadline)
             self._note_upload(destination, upload.id)
+
+    def _start_stream(self, destination: Destination, entry: Entry) -> Stream:
+        """Start the one request that takes the whole body. Not tried again: what it has read is gone."""
+        expected = self._expected or 0
+        size = sealed_size(expected) if destination.sealed else expected
+
+        def put(body: Source) -> object:
+            return destination.store.put(destination.physical, body, size=size, metadata=entry.metadata)
+
+        return Stream(put, failed=self._fail)
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+
+    def _check_size(self, length: int, *, final: bool) -> None:
+        """Raise Conflict when a stream's body gets another length than was announced to its store."""
+        total = self._dispatched + length
+        if self._streams and (total > (self._expected or 0) or (final and total != self._expected)):
+            raise Conflict(
+                f"the data has {'more than ' if not final else ''}{total} bytes, and had {self._expected} when the "
+                "write began: it changed while it was being read; store it again"
+            )
 
     def _send_sidecar(self, destination: Destination, entry: Entry) -> None:
         if entry.sidecar is None:
@@ -268,6 +304,7 @@ class Outgoing:
         within(self._deadline)
         if not self._number:
             self._start_uploads()
+        self._check_size(len(plain), final=final)
         self._slots.acquire()
         sealed = self._seal(plain, final=final)
         clear: Bytes | None = None
@@ -279,8 +316,15 @@ class Outgoing:
         self._dispatched += len(plain)
         pending = threading.Semaphore(len(self._destinations) - 1)
 
+        def done() -> None:
+            if not pending.acquire(blocking=False):
+                self._release(sealed)
+
+        def body_of(index: int) -> Bytes | None:
+            return sealed if self._destinations[index].sealed else clear
+
         def send(index: int) -> None:
-            body = sealed if self._destinations[index].sealed else clear
+            body = body_of(index)
             try:
                 # Only the final part can be empty; in the clear there is nothing to send then.
                 if self._error is None and body:
@@ -288,13 +332,14 @@ class Outgoing:
                     receipt = attempt(lambda: upload.part(number, body), deadline=self._deadline)
                     self._receipts[index].append(receipt)
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread, where it is raised
-                self._error = self._error or error
+                self._fail(error)
             finally:
-                if not pending.acquire(blocking=False):
-                    self._release(sealed)
+                done()
 
         self._tasks = {task for task in self._tasks if not task.done()}
-        self._tasks.update(self._pool.submit(send, index) for index in range(len(self._destinations)))
+        self._tasks.update(self._pool.submit(send, index) for index in self._uploads)
+        for index, stream in self._streams.items():
+            stream.give(body_of(index) or b"", done=done)
         self._report()
 
     def _seal(self, plain: memoryview, *, final: bool) -> memoryview | None:
@@ -324,10 +369,12 @@ class Outgoing:
     def _finish_parts(self, plain: memoryview) -> None:
         self._dispatch(plain, final=True, stable=True)
         wait(self._tasks)
+        for stream in self._streams.values():
+            stream.finish()
         self._raise()
         joins = [
-            self._pool.submit(self._join, upload, sorted(parts, key=lambda part: part.number))
-            for upload, parts in zip(self._uploads, self._receipts, strict=True)
+            self._pool.submit(self._join, upload, sorted(self._receipts[index], key=lambda part: part.number))
+            for index, upload in self._uploads.items()
         ]
         wait(joins)
         for join in joins:
@@ -371,6 +418,10 @@ class Outgoing:
     def _report(self) -> None:
         if self._progress is not None:
             self._progress(self._dispatched, self._expected)
+
+
+def _takes_parts(destination: Destination) -> bool:
+    return destination.store.capabilities[Feature.MULTIPART].usable
 
 
 def sidecar_name(physical: str) -> str:

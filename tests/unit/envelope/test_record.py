@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovbroker.envelope import ClearRecord, Context, Record, Secret, read_entry, seal_metadata
+from sovbroker.envelope import ClearRecord, Context, Record, Secret, read_entry, read_sidecar, seal_metadata
 from sovbroker.errors import InvalidArgument, SealError, Tampered, UnknownFormat
 from sovbroker.keys import DomainKey
 
@@ -180,3 +180,52 @@ def test_a_clear_record_splits_too():
         clear.split(5)
     with pytest.raises(InvalidArgument):
         ClearRecord({"x": object()}).encode()
+
+
+@pytest.mark.parametrize("which", ["small", "large", "clear"])
+def test_a_whole_record_lies_in_a_sidecar_where_there_are_no_metadata(which, small, large):
+    found = {"small": small, "large": large, "clear": ClearRecord({"key": "a/b", "user": {"é": "ü"}})}[which]
+    sidecar = found.sidecar()
+    assert sidecar == b"sovbroker sidecar 2\n" + found.encode().encode()
+    assert read_sidecar(sidecar) == read_sidecar(memoryview(sidecar)) == found
+
+
+def test_a_whole_sidecar_is_nothing_else(small, large):
+    sidecar = small.sidecar()
+    parted, beside = large.split(2048)
+    for wrong in (
+        b"",
+        beside,
+        sidecar[1:],
+        sidecar[:-2],
+        sidecar + b"\n",
+        sidecar + b"~",
+        sidecar[:20],
+        b"sovbroker sidecar 2c\n" + sidecar[20:],
+        b"sovbroker sidecar 1\n" + sidecar[20:],
+        sidecar[:20] + "é".encode() + sidecar[20:],
+        b"sovbroker sidecar 2\n" + parted.encode(),
+        b"sovbroker sidecar 2\n1c~+",
+    ):
+        with pytest.raises(UnknownFormat):
+            read_sidecar(wrong)
+    with pytest.raises(UnknownFormat, match=r"format 3.*update sovbroker"):
+        read_sidecar(b"sovbroker sidecar 3\n" + sidecar[20:])
+    with pytest.raises(UnknownFormat, match=r"format 2.*update sovbroker"):
+        read_sidecar(b"sovbroker sidecar 2\n2~anything")
+    with pytest.raises(UnknownFormat):
+        Record.check_sidecar(sidecar)
+    for halved in (Record.decode(parted), ClearRecord(None)):
+        with pytest.raises(InvalidArgument, match="without its metadata"):
+            halved.sidecar()
+
+
+@given(data=st.one_of(st.binary(max_size=300), st.text(ENTRY_CHARACTERS, max_size=200).map(str.encode)))
+@settings(max_examples=300, deadline=None)
+def test_only_seal_errors_escape_a_whole_sidecar(data):
+    for body in (data, b"sovbroker sidecar 2\n" + data):
+        try:
+            found = read_sidecar(body)
+        except SealError:
+            continue
+        assert read_sidecar(found.sidecar()) == found

@@ -31,6 +31,7 @@ from sovbroker.envelope import (
     open_metadata,
     plain_size,
     read_entry,
+    read_sidecar,
     span,
 )
 from sovbroker.errors import InvalidArgument, SealError
@@ -171,3 +172,9 @@ def test_own_record():
     assert Record.join(case["split_entry"], sidecar) == record
     assert read_entry(case["clear_entry"]) == ClearRecord(case["clear_metadata"])
     assert ClearRecord(case["clear_metadata"]).encode() == case["clear_entry"]
+    whole, clear_whole = (base64.b64decode(case[name]) for name in ("whole_sidecar", "clear_whole_sidecar"))
+    assert (read_sidecar(whole), record.sidecar()) == (record, whole)
+    assert (read_sidecar(clear_whole), ClearRecord(case["clear_metadata"]).sidecar()) == (
+        ClearRecord(case["clear_metadata"]),
+        clear_whole,
+    )

@@ -6,6 +6,7 @@ import gzip
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ import pytest
 
 import sovbroker
 from sovbroker import opening, router
+from sovbroker.catalogue import Catalogue
+from sovbroker.envelope import ClearRecord
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
@@ -528,6 +531,79 @@ def test_the_stored_bytes_decide_what_is_sealed(clouds, broker):
     cloud.held.put(held.name, held.body, size=len(held.body))
     with pytest.raises(AssertionError, match="in the clear"):
         clouds.assert_sealed("letters/1")
+
+
+# --- a document store: no metadata, no parts
+
+
+@pytest.fixture
+def documents(tmp_path, monkeypatch):
+    """Clouds of an application whose every target is a folder of a document store, as a contract may have it."""
+    connection = Catalogue.connection
+
+    def bound(self, reference):
+        webdav = {"adapter": "webdav", "template": "https://documents.example/dav", "settings": {}}
+        return replace(connection(self, reference), **webdav)
+
+    monkeypatch.setattr(Catalogue, "connection", bound)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "sovbroker.yaml").write_text(
+        CONFIG.replace("credentials: {profile: nobody}", "credentials: {env: NOBODY_SETS_THIS_EITHER}")
+        .replace("{access_key: {env: NOR_THIS}, secret_key: {env: NOR_THIS}}", "{token: {env: NOR_THIS}}")
+        .replace(", parameters: {namespace: acme}", "")
+    )
+    with fake_clouds(tmp_path / "sovbroker.yaml") as clouds:
+        clouds.set_time(DAY)
+        yield clouds
+
+
+def test_an_application_may_be_bound_to_document_stores(documents):
+    broker = documents.open()
+    assert documents["aws/eu-west-3"].capabilities[Feature.METADATA] is Support.ABSENT
+    for key in ("public/1", "internal/1", "letters/1", "patients/1"):
+        for size in (0, 100, 17 << 20):
+            data = secret_of(size)
+            broker.put(key, data, metadata={"about": NAME * 3})
+            assert broker.read(key) == data
+            assert broker.stat(key).metadata == {"about": NAME * 3}
+    broker.move("letters/1", "letters/2")
+    broker.delete("internal/1")
+    for pattern in ("letters/*", "patients/*"):
+        documents.assert_sealed(pattern)
+        documents.assert_only_in("FR", pattern)
+    documents.forget()
+    broker.put("patients/1", LETTER, metadata={"about": NAME})
+    documents.assert_never_saw(NAME)
+    hidden = [held for held in documents.held() if held.key == "patients/1"]
+    assert [held.name.endswith("~") for held in hidden] == [False, True] * (len(hidden) // 2)
+    assert hidden
+    with pytest.raises(AssertionError) as caught:
+        documents.assert_sealed("public/*")
+    assert str(caught.value).count("`public/1` at aws/eu-west-3, in the clear") == 1
+    broker.put("public/1", LETTER, metadata={"about": NAME})
+    with pytest.raises(AssertionError, match="in its body: base64"):
+        documents.assert_never_saw(NAME, "aws")
+    assert not broker.leftovers()
+
+
+def test_the_bytes_beside_decide_what_is_sealed_at_a_document_store(documents):
+    broker = documents.open()
+    broker.put("letters/1", LETTER)
+    documents.assert_sealed("letters/1")
+    body, sidecar = documents.held()[:2]
+    cloud = documents[body.target]
+    clear = ClearRecord({"key": "letters/1"}).sidecar()
+    for name, data in ((body.name, LETTER), (sidecar.name, clear), (sidecar.name, b"")):
+        before = body.body if name == body.name else sidecar.body
+        cloud.held.put(name, data, size=len(data))
+        with pytest.raises(AssertionError, match=f"`letters/1` at {body.target}, in the clear"):
+            documents.assert_sealed("letters/1")
+        assert all(held.clear for held in documents.held(body.target) if held.name == name)
+        cloud.held.put(name, before, size=len(before))
+        documents.assert_sealed("letters/1")
+    cloud.held.delete(sidecar.name)
+    with pytest.raises(AssertionError, match="in the clear"):
+        documents.assert_sealed("letters/1")
 
 
 # --- failures and time

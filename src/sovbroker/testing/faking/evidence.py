@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from sovbroker.envelope import HEAD, Record, plain_size, read_entry
-from sovbroker.errors import InvalidArgument, KeyUnavailable, SealError, Tampered
-from sovbroker.guard import ENCRYPTED_NAME
+from sovbroker.envelope import HEAD, Record, plain_size, read_entry, read_sidecar
+from sovbroker.errors import InvalidArgument, KeyUnavailable, NotFound, SealError, Tampered
+from sovbroker.guard import ENCRYPTED_NAME, SIDECAR
 from sovbroker.keyrings import Keyrings
 from sovbroker.policy.glob import Glob
-from sovbroker.ports import NO_METADATA
+from sovbroker.ports import NO_METADATA, Feature
 from sovbroker.testing.faking.cloud import FakeCloud
 
 __all__ = ["Held", "held_by", "matching"]
-
-SIDECAR: Final = "~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +46,13 @@ def held_by(cloud: FakeCloud, keyrings: Keyrings) -> Iterator[Held]:
     for page in store.list():
         for info in page.objects:
             with store.get(info.key) as reader:
-                yield _held(cloud.target, info.key, reader.info.metadata, reader.read(), keyrings)
+                yield _held(cloud, info.key, reader.info.metadata, reader.read(), keyrings)
     for upload in store.uploads():
         own = [request for request in cloud.saw if request.upload == upload.id and request.operation == "part"]
         parts = {request.part: request.body for request in own}
         body = b"".join(parts[number] for number in sorted(parts))
         begun = next((r.metadata for r in cloud.saw if r.operation == "multipart" and r.key == upload.key), NO_METADATA)
-        yield _held(cloud.target, upload.key, begun, body, keyrings, unfinished=True)
+        yield _held(cloud, upload.key, begun, body, keyrings, unfinished=True)
 
 
 def matching(held: Iterable[Held], pattern: str) -> Sequence[Held]:
@@ -78,18 +75,38 @@ def matching(held: Iterable[Held], pattern: str) -> Sequence[Held]:
 
 
 def _held(
-    target: str, name: str, metadata: Mapping[str, str], body: bytes, keyrings: Keyrings, *, unfinished: bool = False
+    cloud: FakeCloud,
+    name: str,
+    metadata: Mapping[str, str],
+    body: bytes,
+    keyrings: Keyrings,
+    *,
+    unfinished: bool = False,
 ) -> Held:
-    clear = _sidecar_fault(body) if name.endswith(SIDECAR) and not metadata else _fault(metadata, body, unfinished)
-    key = _key_of(name.removesuffix(SIDECAR), metadata, keyrings)
-    return Held(target, name, key, clear, body, metadata, unfinished)
+    told = cloud.capabilities[Feature.METADATA].usable
+    own = name.removesuffix(SIDECAR)
+    entry = metadata.get(Record.NAME, "") if told else _beside(cloud, own)
+    if name == own or metadata:
+        clear = _fault(entry, body, unfinished)
+    else:
+        clear = _sidecar_fault(None if told else entry, body)
+    return Held(cloud.target, name, _key_of(own, entry, keyrings), clear, body, metadata, unfinished)
 
 
-def _fault(metadata: Mapping[str, str], body: bytes, unfinished: bool) -> str:  # noqa: FBT001  # one place calls it
+def _beside(cloud: FakeCloud, name: str) -> str:
+    """Return the entry that the sidecar of an object holds, at a cloud without metadata; "" where it holds none."""
+    try:
+        with cloud.held.get(name + SIDECAR) as reader:
+            return read_sidecar(reader.read()).encode()
+    except (NotFound, SealError):
+        return ""
+
+
+def _fault(entry: str, body: bytes, unfinished: bool) -> str:  # noqa: FBT001  # one place calls it
     """Say why an object is no envelope; "" when it is one."""
     try:
-        record = Record.decode(metadata[Record.NAME])
-    except (KeyError, SealError):
+        record = Record.decode(entry)
+    except SealError:
         return "in the clear"
     if unfinished and not body:
         return ""
@@ -102,20 +119,24 @@ def _fault(metadata: Mapping[str, str], body: bytes, unfinished: bool) -> str:  
     return ""
 
 
-def _sidecar_fault(body: bytes) -> str:
+def _sidecar_fault(entry: str | None, body: bytes) -> str:
+    """Say why an object is no sidecar of an envelope. `entry` is what it holds, None where it goes with metadata."""
     try:
-        Record.check_sidecar(body)
+        if entry is None:
+            Record.check_sidecar(body)
+        else:
+            Record.decode(entry)
     except SealError:
         return "in the clear"
     return ""
 
 
-def _key_of(name: str, metadata: Mapping[str, str], keyrings: Keyrings) -> str | None:
+def _key_of(name: str, entry: str, keyrings: Keyrings) -> str | None:
     """Return the application's key of a physical name, which is `NAME@VERSION`; None where it stays hidden."""
     plain, _, _ = name.rpartition("@")
     if ENCRYPTED_NAME.fullmatch(name) is None:
         return plain
-    for service, kid in _kids(metadata, keyrings):
+    for service, kid in _kids(entry, keyrings):
         try:
             return keyrings.by_kid(service, kid).names().decrypt(plain)
         except (KeyUnavailable, Tampered):
@@ -123,10 +144,10 @@ def _key_of(name: str, metadata: Mapping[str, str], keyrings: Keyrings) -> str |
     return None
 
 
-def _kids(metadata: Mapping[str, str], keyrings: Keyrings) -> Iterator[tuple[str, str]]:
+def _kids(entry: str, keyrings: Keyrings) -> Iterator[tuple[str, str]]:
     """Yield the domain keys under which a name may be hidden: that of its record, and the current ones."""
     try:
-        record = read_entry(metadata.get(Record.NAME, ""))
+        record = read_entry(entry)
     except SealError:
         record = None
     for service, status in keyrings.status().items():
