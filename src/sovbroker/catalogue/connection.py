@@ -62,7 +62,7 @@ class Connection:
         """Return the only hosts that may be talked to.
 
         They are the endpoint's, the bucket's own below it where buckets are host names, and the `authority` of the
-        settings, which gives tokens. Raises ConfigError as `endpoint` does.
+        settings, a host or a URL, which gives tokens. Raises ConfigError as `endpoint` does.
         """
         host = urlsplit(self.endpoint(parameters)).netloc
         found = {host}
@@ -70,5 +70,5 @@ class Connection:
             found.add(f"{bucket}.{host}")
         authority = self.settings.get("authority")
         if isinstance(authority, str):
-            found.add(authority)
+            found.add(urlsplit(authority).netloc or authority)
         return frozenset(found)
