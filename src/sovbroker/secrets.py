@@ -25,14 +25,25 @@ CREDENTIAL_NAMES: Final = (
     "username",
     "password",
     "token",
+    "project_id",
+    "project_name",
+    "project_domain_name",
+    "user_domain_name",
+    "application_credential_id",
+    "application_credential_secret",
+    "temp_url_key",
 )
-"""Every name that a credential can have: keys of S3 and Azure, tokens of either, Google's key files, WebDAV's users."""
+"""Every name that a credential can have: keys of S3 and Azure, tokens of either, Google's key files, WebDAV's users.
+
+From `project_id` on they are Swift's; with the prefix `OS`, they and the user are OpenStack's own variables.
+"""
 
 COMPLETE: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
     {
         "s3": (("access_key", "secret_key"),),
         "azure": (("access_key",), ("sas",)),
         "gcs": (("service_account",),),
+        "swift": (("username", "password"), ("application_credential_id", "application_credential_secret")),
         "webdav": (("username", "password"), ("token",)),
     }
 )

@@ -152,6 +152,9 @@ class S3Upload:
 
     def abort(self) -> None:
         """See `Upload.abort`."""
+        if not self.id.isascii():
+            # No service gives such an id, and Swift's face has no word for "there is none".
+            return
         try:
             self._connection.ask("abort_multipart_upload", self._names, key=self.key)
         except NotFound as error:

@@ -117,7 +117,8 @@ class Connection:
         """Return the only hosts that may be talked to.
 
         They are the endpoint's, those that the service has beside it, the bucket's own below it where buckets are host
-        names, and the `authority` of the settings, which gives tokens. Raises ConfigError as `endpoint` does.
+        names, and the `authority` of the settings, a host or a URL, which gives tokens. Raises ConfigError as
+        `endpoint` does.
         """
         host = urlsplit(self.endpoint(parameters)).netloc
         found = {host, *(further.format_map(parameters) for further in self.further)}
@@ -125,5 +126,5 @@ class Connection:
             found.add(f"{bucket}.{host}")
         authority = self.settings.get("authority")
         if isinstance(authority, str):
-            found.add(authority)
+            found.add(urlsplit(authority).netloc or authority)
         return frozenset(found)

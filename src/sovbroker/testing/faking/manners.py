@@ -35,6 +35,14 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             {Feature.MULTIPART: Support.EMULATED, Feature.RETENTION: Support.ABSENT},
         ),
         "gcs": Preset(Limits(part_min=1), {Feature.MULTIPART: Support.EMULATED, Feature.RETENTION: Support.ABSENT}),
+        "swift": Preset(
+            Limits(part_min=1, parts_max=1000),
+            {
+                Feature.CONDITIONAL_PUT: Support.UNSAFE,
+                Feature.MULTIPART: Support.EMULATED,
+                Feature.RETENTION: Support.ABSENT,
+            },
+        ),
         "webdav": Preset(
             Limits(metadata_max=0, put_max=1 << 50),
             {
