@@ -74,7 +74,7 @@ class TargetConfig:
     """A configured target: `at` as the catalogue spells it, or `local` or `memory`.
 
     `container` is the bucket, or the folder of a local target. `parameters` fill the placeholders of the provider's
-    endpoint. `endpoint` replaces it, for emulators on this machine.
+    endpoint. `endpoint` replaces it, for emulators on this machine. `fast` puts the adapter `obstore` in front.
     """
 
     at: str
@@ -86,6 +86,7 @@ class TargetConfig:
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
     create: bool = False
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ class _Target:
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,7 @@ TARGET: Final = Record(
         "parameters": optional(MapOf(Text())),
         "located": optional(_Countries()),
         "controlled": optional(_Countries()),
+        "fast": optional(Flag()),
     },
     place=True,
 )
@@ -344,6 +347,7 @@ def _target(target: _Target, folder: Path, findings: Findings) -> TargetConfig:
         parameters={str(name): str(value) for name, value in target.parameters.items()},
         located=target.located,
         controlled=target.controlled,
+        fast=target.fast,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 from urllib.parse import urlsplit
 
 from sovbroker.broker import Broker
@@ -26,6 +28,13 @@ from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
 
 __all__ = ["assemble", "holder_of", "open_broker", "place_of", "policy_of"]
+
+FAST: Final = ("azure", "s3")
+"""The adapters that `fast: true` puts `obstore` in front of."""
+
+NOT_FAST: Final[Mapping[str, str]] = MappingProxyType(
+    {"gcs": "object_store would neither compare the checksums of what is read nor leave the metadata service alone"}
+)
 
 
 def open_broker(path: str | os.PathLike[str] | None = None, *, clock: Callable[[], datetime] | None = None) -> Broker:
@@ -109,6 +118,8 @@ def policy_of(
 def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
     """Return where a configured target is, and how to reach it: facts and hosts come from the catalogue."""
     if target.at in OWN:
+        if target.fast:
+            raise ConfigError(f"`fast` does nothing for `{target.at}`, which is no service; remove it")
         facts = attested(located=target.located, controlled=target.controlled)
         own = Target(id=target.at, provider=target.at, region="", facts=facts, site=target.at, emulated=target.emulated)
         binding = Binding(target.at, target.container, settings={"create": target.create})
@@ -117,6 +128,9 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
     connection = catalogue.connection(target.at)
     if connection.adapter is None:
         raise ConfigError(f"`{target.at}` cannot be opened yet: {connection.supply}")
+    if target.fast and connection.adapter not in FAST:
+        why = NOT_FAST.get(connection.adapter, "object_store does not speak its protocol")
+        raise ConfigError(f"`{target.at}` cannot be `fast`: its adapter is `{connection.adapter}`, and {why}")
     if target.endpoint is not None:
         endpoint = target.endpoint
         hosts = frozenset({urlsplit(endpoint).netloc})
@@ -133,7 +147,8 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
         settings = dict(connection.settings)
     return Place(
         target=replace(facts_of, emulated=target.emulated),
-        adapter=connection.adapter,
+        adapter="obstore" if target.fast else connection.adapter,
+        beside=connection.adapter if target.fast else None,
         binding=Binding(
             target=facts_of.id,
             container=target.container,
