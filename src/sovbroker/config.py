@@ -74,7 +74,7 @@ class TargetConfig:
 
     `container` is the bucket, or the folder of a local target. `parameters` fill the placeholders of the provider's
     endpoint. `endpoint` replaces it, for emulators on this machine. `adapter` chooses another way to the same place,
-    None the usual one.
+    None the usual one; `fast` puts the adapter `obstore` in front of it.
     """
 
     at: str
@@ -87,6 +87,7 @@ class TargetConfig:
     controlled: frozenset[str] | None = None
     create: bool = False
     adapter: str | None = None
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ class _Target:
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
     adapter: Word | None = None
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,7 @@ TARGET: Final = Record(
         "located": optional(_Countries()),
         "controlled": optional(_Countries()),
         "adapter": optional(Text()),
+        "fast": optional(Flag()),
     },
     place=True,
 )
@@ -357,6 +360,7 @@ def _target(target: _Target, folder: Path, findings: Findings, *, overlaid: bool
         located=target.located,
         controlled=target.controlled,
         adapter=None if target.adapter is None else str(target.adapter),
+        fast=target.fast,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 from urllib.parse import urlsplit
 
 from sovbroker.broker import Broker
@@ -29,6 +31,13 @@ from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
 
 __all__ = ["World", "assemble", "catalogue_of", "holder_of", "open_broker", "place_of", "policy_of", "world_of"]
+
+FAST: Final = ("azure", "s3")
+"""The adapters that `fast: true` puts `obstore` in front of."""
+
+NOT_FAST: Final[Mapping[str, str]] = MappingProxyType(
+    {"gcs": "object_store would neither compare the checksums of what is read nor leave the metadata service alone"}
+)
 
 
 def open_broker(path: str | os.PathLike[str] | None = None, *, clock: Callable[[], datetime] | None = None) -> Broker:
@@ -142,6 +151,8 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
     machine that would pass for a provider's.
     """
     if target.at in OWN:
+        if target.fast:
+            raise ConfigError(f"`fast` does nothing for `{target.at}`, which is no service; remove it")
         facts = attested(located=target.located, controlled=target.controlled)
         own = Target(id=target.at, provider=target.at, region="", facts=facts, site=target.at, emulated=target.emulated)
         binding = Binding(target.at, target.container, settings={"create": target.create})
@@ -150,6 +161,9 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
     connection = catalogue.connection(target.at, adapter=target.adapter)
     if connection.adapter is None:
         raise connection.lacking()
+    if target.fast and connection.adapter not in FAST:
+        why = NOT_FAST.get(connection.adapter, "object_store does not speak its protocol")
+        raise ConfigError(f"`{target.at}` cannot be `fast`: its adapter is `{connection.adapter}`, and {why}")
     endpoint = target.endpoint or connection.endpoint(target.parameters)
     settings = dict(connection.settings)
     _check_emulation(target, endpoint, own=connection.own)
@@ -161,7 +175,8 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
         hosts = connection.hosts(target.parameters, bucket=target.container)
     return Place(
         target=replace(facts_of, emulated=target.emulated),
-        adapter=connection.adapter,
+        adapter="obstore" if target.fast else connection.adapter,
+        beside=connection.adapter if target.fast else None,
         binding=Binding(
             target=facts_of.id,
             container=target.container,

@@ -350,6 +350,9 @@ class Binding:
 
     `container` is the bucket, container or folder. `hosts` are the only host names (`host` or `host:port`) that the
     adapter may talk to. `settings` are the provider's preset from the catalogue, in the adapter's own words.
+
+    `beside` is the same container as another adapter has opened it, for an adapter that does only a part of the work;
+    it is closed with the store that has it.
     """
 
     target: str
@@ -359,6 +362,7 @@ class Binding:
     hosts: frozenset[str] = frozenset()
     credentials: Credentials = field(default_factory=Credentials)
     settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
+    beside: Store | None = None
 
 
 class Adapter(Protocol):

@@ -28,7 +28,8 @@ class Place:
     """A configured target: what the policy knows of it, and how to reach it.
 
     `binding` is without credentials; `credentials` fetches them when the store is opened, and not before. `vouched` is
-    what the operator attests of it by a document: the axis, the scheme or `binding`, and the evidence.
+    what the operator attests of it by a document: the axis, the scheme or `binding`, and the evidence. `beside` names
+    the adapter that opens `Binding.beside`, where `adapter` does only a part of the work.
     """
 
     target: Target
@@ -36,6 +37,15 @@ class Place:
     binding: Binding
     credentials: Callable[[], Credentials] = Credentials
     vouched: tuple[tuple[str, Vouched], ...] = ()
+    beside: str | None = None
+
+    def open(self) -> Store:
+        """Open the store. Raises ConfigError when an adapter or a credential is missing."""
+        binding = replace(self.binding, credentials=self.credentials())
+        if self.beside is not None:
+            settings = {**binding.settings, "protocol": self.beside}
+            binding = replace(binding, beside=find_adapter(self.beside)(binding), settings=settings)
+        return find_adapter(self.adapter)(binding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +107,7 @@ class Stores:
                     raise StoreError(
                         "the target is not in the configuration any more; add it to read what it holds", target=target
                     )
-                binding = replace(place.binding, credentials=place.credentials())
-                store = self._open[target] = find_adapter(place.adapter)(binding)
+                store = self._open[target] = place.open()
             return store
 
 

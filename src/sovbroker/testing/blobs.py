@@ -204,7 +204,7 @@ class BlobService:
             raise RefusalError(MISSING, "BlobNotFound")
         headers = {META + name: value for name, value in blob.metadata.items()}
         headers |= {"ETag": blob.etag, "Last-Modified": formatdate(usegmt=True), "x-ms-blob-type": "BlockBlob"}
-        asked = request.headers.get("x-ms-range")
+        asked = request.headers.get("x-ms-range", request.headers.get("range"))
         if asked is None:
             return Answer(200, headers, blob.body)
         first, last = _span(asked, len(blob.body))
