@@ -38,6 +38,7 @@ from sovbroker.document import (
     required,
 )
 from sovbroker.errors import ConfigError
+from sovbroker.placements import Durability
 from sovbroker.secrets import CREDENTIAL_NAMES, CredentialSource, SecretSource
 
 __all__ = ["CODES", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
@@ -92,7 +93,8 @@ class TargetConfig:
 class Config:
     """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here.
 
-    `reload` is how often, in seconds, to look whether the policy's files have changed; None: never.
+    `reload` is how often, in seconds, to look whether the policy's files have changed; None: never. `durability` is
+    what an acknowledged write survives.
     """
 
     state: Path
@@ -101,6 +103,7 @@ class Config:
     policy: Path | None = None
     file: Path | None = None
     reload: int | None = None
+    durability: Durability = Durability.POWER
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -161,6 +164,7 @@ class _File:
     policy: Word | None = None
     reload: int | None = None
     state: str = "state.db"
+    durability: Durability = Durability.POWER
     keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
 
 
@@ -258,6 +262,7 @@ SHAPE: Final = Record(
         "policy": optional(Text()),
         "reload": optional(Whole(least=1, most=86_400)),
         "state": optional(Text()),
+        "durability": optional(Choice({kind.value: kind for kind in Durability})),
         "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
         "targets": required(ListOf(TARGET, least=1)),
     },
@@ -284,6 +289,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
         policy=None if read_file.policy is None else folder / read_file.policy,
         reload=read_file.reload,
         state=folder / read_file.state,
+        durability=read_file.durability,
         keys=tuple(
             KeyConfig(
                 name=name,
