@@ -37,6 +37,7 @@ from sovbroker.document import (
     required,
 )
 from sovbroker.errors import ConfigError
+from sovbroker.placements import Durability
 from sovbroker.secrets import CREDENTIAL_NAMES, CredentialSource, SecretSource
 
 __all__ = ["CODES", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
@@ -95,7 +96,7 @@ class Config:
     """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here.
 
     `reload` is how often, in seconds, to look whether the policy's files have changed; None: never. `overlay` is the
-    operator's file that lies over the catalogue.
+    operator's file that lies over the catalogue. `durability` is what an acknowledged write survives.
     """
 
     state: Path
@@ -105,6 +106,7 @@ class Config:
     file: Path | None = None
     reload: int | None = None
     overlay: Path | None = None
+    durability: Durability = Durability.POWER
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -168,6 +170,7 @@ class _File:
     overlay: Word | None = None
     reload: int | None = None
     state: str = "state.db"
+    durability: Durability = Durability.POWER
     keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
 
 
@@ -268,6 +271,7 @@ SHAPE: Final = Record(
         "overlay": optional(Text()),
         "reload": optional(Whole(least=1, most=86_400)),
         "state": optional(Text()),
+        "durability": optional(Choice({kind.value: kind for kind in Durability})),
         "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
         "targets": required(ListOf(TARGET, least=1)),
     },
@@ -296,6 +300,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
         reload=read_file.reload,
         overlay=None if read_file.overlay is None else folder / read_file.overlay,
         state=folder / read_file.state,
+        durability=read_file.durability,
         keys=tuple(
             KeyConfig(
                 name=name,

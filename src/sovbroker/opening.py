@@ -76,7 +76,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
     config.state.parent.mkdir(parents=True, exist_ok=True)
     return Broker(
         policy=policy,
-        index=SqliteIndex(config.state),
+        index=SqliteIndex(config.state, durability=config.durability),
         stores=Stores(places),
         keyrings=Keyrings(services),
         clock=now,

@@ -96,3 +96,54 @@ def test_the_leftovers_of_a_living_process_are_left_alone(home):
         assert child.returncode == 0
         assert broker.stat("k").size == 40_000_000
         assert broker.leftovers() == []
+
+
+CROWD = textwrap.dedent("""
+    import sys
+    import threading
+    import sovbroker
+    folder, turn = sys.argv[1], sys.argv[2]
+    said = threading.Lock()
+    def write(thread):
+        number = 0
+        while True:
+            number += 1
+            key = f"t{thread}/{number % 3}"
+            broker.put(key, f"{turn}-{thread}-{number}".encode() * 50)
+            with said:
+                print(key, turn, number, flush=True)
+    broker = sovbroker.open(folder)
+    for thread in range(8):
+        threading.Thread(target=write, args=(thread,), daemon=True).start()
+    threading.Event().wait()
+""")
+
+
+@pytest.mark.parametrize("durability", ["power", "process"])
+def test_kill_9_of_a_crowd_that_shares_its_commits(home, durability):
+    """Threads whose commits share a transaction are killed; what any of them was told is there."""
+    config = home / "sovbroker.yaml"
+    config.write_text(f"{config.read_text()}\ndurability: {durability}\n")
+    chance = random.Random(8)
+    acknowledged = {}
+    for turn in range(4):
+        child = subprocess.Popen([sys.executable, "-c", CROWD, str(home), str(turn)], stdout=subprocess.PIPE, text=True)
+        said = [child.stdout.readline().split() for _ in range(chance.randrange(8, 60))]
+        child.send_signal(signal.SIGKILL)
+        said += [line.split() for line in child.communicate()[0].splitlines()]
+        acknowledged |= {words[0]: (int(words[1]), int(words[2])) for words in said if len(words) == 3}
+
+        with sovbroker.open(home) as broker:
+            assert broker._flow.index.durability == durability
+            for key, least in acknowledged.items():
+                data = broker.read(key)
+                text = data[: len(data) // 50].decode()
+                run, thread, number = map(int, text.split("-"))
+                assert (run, number) >= least
+                assert key == f"t{thread}/{number % 3}"
+                assert data == text.encode() * 50
+            broker.sweep()
+            assert broker.leftovers() == []
+            rows = {copy.physical for info in broker.list() for copy in broker._flow.index.current(info.key).copies}
+            store = broker._flow.stores._store("local")
+            assert {info.key for page in store.list() for info in page.objects} == rows

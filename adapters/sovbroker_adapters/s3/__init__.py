@@ -1,5 +1,8 @@
 """Objects in a bucket of an S3 service, by boto3's core. One adapter: what differs between providers is settings.
 
+What is asked for each object (put, get, head, delete, a part) goes over connections of our own, with the same signature
+and a fifth of the work; the rest is the SDK's, and so is everything where `signature` is `s3`.
+
 `Binding.container` is the bucket, `endpoint` the URL of the service (AWS needs none, only `region`), `hosts` the only
 hosts that a request may go to; with virtual addressing, the bucket's own host below one of them too. Settings:
 

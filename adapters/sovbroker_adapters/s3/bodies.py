@@ -8,14 +8,11 @@ import re
 import zlib
 from collections.abc import Iterator
 from io import UnsupportedOperation
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Protocol, Self
 
 from sovbroker.errors import StoreError, Unavailable
 from sovbroker.ports import Bytes, ObjectInfo, Source
 from sovbroker_adapters.bodies import BLOCK, blocks
-
-if TYPE_CHECKING:
-    from botocore.response import StreamingBody
 
 __all__ = ["MD5", "Outgoing", "S3Reader", "crc32"]
 
@@ -67,10 +64,22 @@ def crc32(body: Bytes) -> str:
     return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
 
 
+class Body(Protocol):
+    """The body of an answer, the SDK's or ours."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read up to `size` bytes; none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
 class S3Reader:
     """A `Reader` of an answer: `skip` bytes of it are passed over, then come `length` bytes, or an error."""
 
-    def __init__(self, body: StreamingBody, info: ObjectInfo, *, skip: int, length: int, target: str) -> None:
+    def __init__(self, body: Body, info: ObjectInfo, *, skip: int, length: int, target: str) -> None:
         self.info = info
         self._body = body
         self._skip = skip

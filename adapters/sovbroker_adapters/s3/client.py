@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -19,7 +20,10 @@ from sovbroker.errors import ConfigError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
+from sovbroker_adapters.s3.direct import DIRECT, PROBE, Direct, place_of
 from sovbroker_adapters.s3.settings import Settings
+from sovbroker_adapters.s3.signing import Keys, Signer
+from sovbroker_adapters.s3.wire import Wire
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
@@ -38,6 +42,14 @@ FIRST_PAUSE: Final = 0.1
 MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is open in one process: the SDK's client, and the short way for what is asked most, where it serves."""
+
+    client: S3Client
+    direct: Direct | None
+
+
 class Connection:
     """One bucket of one service. Safe for threads and after a fork; not picklable, as it holds secrets."""
 
@@ -47,7 +59,7 @@ class Connection:
         self.bucket = binding.container
         self._binding = binding
         self._settings = settings
-        self._clients = PerProcess(self._make)
+        self._opened = PerProcess(self._open)
 
     def __repr__(self) -> str:
         """Name the bucket, and no secret."""
@@ -71,28 +83,27 @@ class Connection:
         `params` may be made anew for each attempt. `again`: the call may be repeated when there is no answer. Whatever
         fails is an error of ours.
         """
-        return self.local(
-            lambda client: getattr(client, operation)(Bucket=self.bucket, **(params() if callable(params) else params)),
-            key=key,
-            again=again,
-            conditional=conditional,
-        )
 
-    def local(
-        self,
-        call: Callable[[S3Client], T],
-        *,
-        key: str | None = None,
-        again: bool = False,
-        conditional: bool = False,
-    ) -> T:
-        """Use the client; see `ask`."""
+        def call(opened: _Opened) -> Answer:
+            named = params() if callable(params) else params
+            if opened.direct is not None and opened.direct.serves(operation):
+                return opened.direct.ask(DIRECT[operation], named)
+            answer: Answer = getattr(opened.client, operation)(Bucket=self.bucket, **named)
+            return answer
+
+        return self._attempted(call, key=key, again=again, conditional=conditional)
+
+    def local(self, call: Callable[[S3Client], T], *, key: str | None = None) -> T:
+        """Use the client for what makes no request; see `ask`."""
+        return self._attempted(lambda opened: call(opened.client), key=key, again=False, conditional=False)
+
+    def _attempted(self, call: Callable[[_Opened], T], *, key: str | None, again: bool, conditional: bool) -> T:
         from sovbroker_adapters.s3.failures import Asked, failure  # noqa: PLC0415 - it needs the SDK
 
         asked = Asked(self.target, self.bucket, key, conditional)
         for pause in self._pauses(again=again):
             try:
-                return call(self.client())
+                return call(self._opened.get())
             except Exception as error:
                 found = failure(error, asked)
                 if found is error:
@@ -112,20 +123,71 @@ class Connection:
 
     def client(self) -> S3Client:
         """Return the client of this process."""
-        return self._clients.get()
+        return self._opened.get().client
 
     def close(self) -> None:
         """Close the connections of this process."""
-        made = self._clients.take()
+        made = self._opened.take()
         if made is not None:
-            made.close()
+            made.client.close()
+            if made.direct is not None:
+                made.direct.wire.close()
 
     def check_host(self, url: str) -> None:
         """Raise PermissionDenied unless `url` leads to a host of this target."""
         below = self.bucket if self._settings.addressing == "virtual" else ""
         check_host(url, hosts=self._binding.hosts, target=self.target, below=below)
 
-    def _make(self) -> S3Client:
+    def _open(self) -> _Opened:
+        session = _isolated()
+        client = self._make(session)
+        return _Opened(client, self._direct(client, session))
+
+    def _direct(self, client: S3Client, session: Session) -> Direct | None:
+        """Return the short way, where the target needs nothing that only the SDK does."""
+        from botocore.httpsession import get_cert_path  # noqa: PLC0415 - the SDK is loaded when the first call needs it
+
+        settings = self._settings
+        if settings.signature != "s3v4" and not settings.anonymous:
+            return None
+        url = place_of(client, self.bucket)
+        if url is None:
+            return None
+        self.check_host(url)
+        bundle: bool | str = True if settings.ca_bundle is None else str(settings.ca_bundle)
+        wire = Wire(
+            url,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            certificates=cast("Any", get_cert_path)(bundle),
+            most=POOL,
+        )
+        prefix = urlsplit(url).path.removesuffix(PROBE)
+        signer = Signer(client.meta.region_name)
+        return Direct(wire, prefix, signer, self._keys(session), checked=settings.checksums == "when-supported")
+
+    def _keys(self, session: Session) -> Callable[[], Keys | None]:
+        """Return what tells the keys to sign with; ambient ones may be renewed, so they are asked for each time."""
+        if self._settings.anonymous:
+            return lambda: None
+        given = self._credentials(session)
+        if given:
+            names = ("aws_access_key_id", "aws_secret_access_key")
+            keys = Keys(given[names[0]], given[names[1]], given.get("aws_session_token"))
+            return lambda: keys
+
+        def ambient() -> Keys:
+            from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - the SDK is loaded lazily
+
+            found = cast("Any", session).get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            frozen = found.get_frozen_credentials()
+            return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+        return ambient
+
+    def _make(self, session: Session) -> S3Client:
         from botocore import UNSIGNED  # noqa: PLC0415 - the SDK is loaded when the first call needs it
         from botocore.config import Config  # noqa: PLC0415 - as above
 
@@ -146,7 +208,6 @@ class Connection:
             use_dualstack_endpoint=False,
             use_fips_endpoint=False,
         )
-        session = _isolated()
         given: dict[str, Any] = {} if settings.anonymous else self._credentials(session)
         made = session.create_client(
             "s3",

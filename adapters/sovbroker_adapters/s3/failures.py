@@ -5,6 +5,7 @@ Codes come first, as services agree on them more than on statuses; a code that i
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -102,7 +103,7 @@ def failure(error: Exception, asked: Asked) -> SovbrokerError:  # noqa: PLR0911 
             return InvalidArgument(f"the request cannot be sent: {error}")
         case _ if isinstance(error, REFUSED_CREDENTIALS):
             return PermissionDenied(f"no credentials to sign with: {_short(error)}", **where)
-        case sdk.SSLError():
+        case sdk.SSLError() | ssl.SSLError():
             return Unavailable(f"no trusted connection: {_short(error)}", **where)
         case sdk.BotoCoreError() | OSError():
             return Unavailable(f"no answer: {_short(error)}", **where)

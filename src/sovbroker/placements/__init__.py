@@ -2,6 +2,7 @@
 
 from sovbroker.placements.index import (
     CopyRow,
+    Durability,
     Intent,
     Leftover,
     Placement,
@@ -14,6 +15,7 @@ from sovbroker.placements.sqlite import SqliteIndex
 
 __all__ = [
     "CopyRow",
+    "Durability",
     "Intent",
     "Leftover",
     "Placement",

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 __all__ = [
     "CopyRow",
+    "Durability",
     "Intent",
     "Leftover",
     "Placement",
@@ -53,6 +54,13 @@ class State(StrEnum):
     CURRENT = "current"
     RETAINED = "retained"
     DOOMED = "doomed"
+
+
+class Durability(StrEnum):
+    """What an acknowledged write survives: a `POWER` failure, or no more than the death of the `PROCESS`."""
+
+    POWER = "power"
+    PROCESS = "process"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -312,6 +313,7 @@ def test_without_ambient_credentials_nothing_is_asked_for_them(monkeypatch, tmp_
     monkeypatch.setenv("HOME", str(tmp_path))
     asked = []
     monkeypatch.setattr(http.client.HTTPConnection, "connect", lambda self: asked.append(self.host))
+    monkeypatch.setattr(socket, "create_connection", lambda address, **_: asked.append(address))
     store = build(binding(credentials=Credentials(), settings={"ambient": True, "attempts": 1}))
     with pytest.raises(PermissionDenied, match="credentials"):
         store.head("key")

@@ -533,7 +533,8 @@ def test_many_uploads_are_listed_in_full(store, proxy):
 
 def test_metadata_names_come_back_in_lower_case(store, proxy):
     proxy.script(Status(200, b"x", (("X-Amz-Meta-Sov", "AbC"), ("X-AMZ-META-OTHER", "1"))))
-    assert dict(store.get("object").info.metadata) == {"sov": "AbC", "other": "1"}
+    with store.get("object") as reader:
+        assert dict(reader.info.metadata) == {"sov": "AbC", "other": "1"}
 
 
 def test_wrong_credentials_are_refused(rclone, bucket):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from sovbroker.errors import StateError
-from sovbroker.placements.sqlite import SCHEMA_VERSION
+from sovbroker.placements.rows import SCHEMA_VERSION
 from sovbroker.policy.compare import Item
 
 __all__ = ["placed_items"]
