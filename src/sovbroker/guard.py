@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from sovbroker.envelope import CHUNK, HEAD, TAG, Record, SealingReader, plain_size
-from sovbroker.errors import SealError, StoreError
+from sovbroker.errors import NotSupported, SealError, StoreError
 from sovbroker.ports import (
     NO_METADATA,
     Bytes,
@@ -41,6 +42,7 @@ SAMPLE: Final = 4096
 SAMPLE_LEAST: Final = 64
 SAMPLE_SURE: Final = 1024
 VALUES: Final = 256
+NOTHING: Final[Mapping[Feature, Support]] = MappingProxyType({})
 ENCRYPTED_NAME: Final = re.compile(r"(?:[0-9a-v]{28,}/)*[0-9a-v]{28,}@[0-9a-v]+~?")
 """What `names` makes of a key: each segment has 17 bytes at least, in base32hex; then the version."""
 
@@ -60,10 +62,14 @@ class Permit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A `Store` that holds `inner` and refuses, before a byte leaves, what `permit` does not allow: SealError."""
+    """A `Store` that holds `inner` and refuses, before a byte leaves, what `permit` does not allow: SealError.
+
+    `found` is what a probe found the service to offer where that is less than the adapter declares: NotSupported.
+    """
 
     inner: Store
     permit: Permit
+    found: Mapping[Feature, Support] = field(default_factory=lambda: NOTHING)
 
     @property
     def target(self) -> str:
@@ -73,7 +79,8 @@ class Guarded:
     @property
     def capabilities(self) -> Mapping[Feature, Support]:
         """See `Store.capabilities`."""
-        return self.inner.capabilities
+        declared = self.inner.capabilities
+        return MappingProxyType({**declared, **self.found}) if self.found else declared
 
     @property
     def limits(self) -> Limits:
@@ -86,6 +93,8 @@ class Guarded:
 
     def get(self, key: str, *, range: tuple[int, int] | None = None) -> Reader:  # noqa: A002 - the port's word
         """See `Store.get`."""
+        if range is not None:
+            self._need(Feature.RANGE, key)
         return self.inner.get(key, range=range)
 
     def put(
@@ -101,6 +110,10 @@ class Guarded:
         self._check_name(key)
         if self.permit is not Permit.CLEAR:
             self._check_body(key, body, size, metadata)
+        if metadata:
+            self._need(Feature.METADATA, key)
+        if if_absent:
+            self._need(Feature.CONDITIONAL_PUT, key)
         return self.inner.put(key, body, size=size, metadata=metadata, if_absent=if_absent)
 
     def delete(self, key: str) -> None:
@@ -113,19 +126,28 @@ class Guarded:
 
     def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
         """See `Store.list`."""
+        if delimiter:
+            self._need(Feature.DELIMITER)
+        if start_after:
+            self._need(Feature.ORDERED_LIST)
         return self.inner.list(prefix, delimiter=delimiter, start_after=start_after)
 
     def copy(self, source: str, destination: str) -> ObjectInfo:
         """See `Store.copy`."""
         self._check_name(destination)
+        self._need(Feature.COPY, source)
         return self.inner.copy(source, destination)
 
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`. A sealed upload cannot be opened again to send parts, only to abort it."""
         if upload_id is not None:
+            # What is unfinished can be aborted, whatever a probe has found since.
             upload = self.inner.multipart(key, upload_id=upload_id)
             return upload if self.permit is Permit.CLEAR else GuardedUpload(upload, head=None, target=self.target)
         self._check_name(key)
+        self._need(Feature.MULTIPART, key)
+        if metadata:
+            self._need(Feature.METADATA, key)
         if self.permit is Permit.CLEAR:
             return self.inner.multipart(key, metadata=metadata)
         head = self._check_record(metadata)
@@ -139,11 +161,13 @@ class Guarded:
         """See `Store.presign`. Only for what lies in the clear: a link to ciphertext helps nobody."""
         if self.permit is not Permit.CLEAR:
             raise _refused(self.target, "a link would hand out ciphertext")
+        self._need(Feature.PRESIGN, key)
         return self.inner.presign(key, expires=expires)
 
     def retain(self, key: str, *, until: datetime) -> None:
         """See `Store.retain`. A write: it needs a decision, as every write does."""
         self._check_name(key)
+        self._need(Feature.RETENTION, key)
         self.inner.retain(key, until=until)
 
     def inspect(self) -> Inspection:
@@ -153,6 +177,12 @@ class Guarded:
     def close(self) -> None:
         """See `Store.close`."""
         self.inner.close()
+
+    def _need(self, feature: Feature, key: str | None = None) -> None:
+        found = self.found.get(feature)
+        if found is not None and not found.usable:
+            message = f"a probe found `{feature}` to be {found} at this store; `sovbroker targets probe` looks again"
+            raise NotSupported(message, target=self.target, key=key)
 
     def _check_name(self, key: str) -> None:
         if self.permit is Permit.READ:

@@ -21,11 +21,12 @@ from sovbroker.keys import Keyring, PassphraseService
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import DEFAULT, Policy, load, loads
 from sovbroker.ports import Binding
+from sovbroker.probing import ProbeFile
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
 
-__all__ = ["assemble", "holder_of", "open_broker", "place_of", "policy_of"]
+__all__ = ["assemble", "holder_of", "open_broker", "place_of", "policy_of", "services_of", "utc_now"]
 
 
 def open_broker(path: str | os.PathLike[str] | None = None, *, clock: Callable[[], datetime] | None = None) -> Broker:
@@ -53,7 +54,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
         if place.target.id in places:
             raise ConfigError(f"`{target.at}` is the target `{place.target.id}` once more; keep one of the two")
         places[place.target.id] = place
-    services = {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
+    services = services_of(config)
     for key in config.keys:
         if not key.path.exists():
             raise ConfigError(
@@ -65,7 +66,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
     return Broker(
         policy=policy,
         index=SqliteIndex(config.state),
-        stores=Stores(places),
+        stores=Stores(places, ProbeFile(config.state)),
         keyrings=Keyrings(services),
         clock=now,
         reloader=_reloader(config, places, services, current=policy, clock=now),
@@ -144,6 +145,11 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
         ),
         credentials=partial(target.credentials.resolve, connection.adapter),
     )
+
+
+def services_of(config: Config) -> dict[str, Service]:
+    """Return the configured key services by name. No keyring is opened."""
+    return {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
 
 
 def holder_of(key: KeyConfig) -> KeyHolder:

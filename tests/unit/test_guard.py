@@ -2,14 +2,15 @@
 
 import io
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sovbroker.envelope import CHUNK, Context, Record, Sealer, SealingReader, new_dek, seal_metadata
-from sovbroker.errors import NotFound, SealError
+from sovbroker.errors import NotFound, NotSupported, SealError
 from sovbroker.guard import Guarded, Permit
 from sovbroker.names import NameCipher
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, Feature, Support
 from sovbroker_adapters.memory import build
 
 CONTEXT = Context("main", "key", "version", "label")
@@ -130,3 +131,38 @@ def test_a_store_to_read_from_takes_nothing(inner):
     store.delete("k")
     with pytest.raises(NotFound):
         store.head("k")
+
+
+def test_what_a_probe_found_to_be_less_is_refused(inner):
+    less = {feature: Support.UNSAFE if feature is Feature.CONDITIONAL_PUT else Support.ABSENT for feature in Feature}
+    store = Guarded(inner, Permit.CLEAR, less)
+    assert store.capabilities == less
+    inner.put("k", b"x", size=1)
+    unfinished = inner.multipart("big")
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    for call, feature in (
+        (lambda: store.put("a", b"x", size=1, if_absent=True), Feature.CONDITIONAL_PUT),
+        (lambda: store.put("a", b"x", size=1, metadata={"a": "b"}), Feature.METADATA),
+        (lambda: store.get("k", range=(0, 0)), Feature.RANGE),
+        (lambda: store.copy("k", "a"), Feature.COPY),
+        (lambda: store.multipart("a"), Feature.MULTIPART),
+        (lambda: store.list(delimiter="/"), Feature.DELIMITER),
+        (lambda: store.list(start_after="a"), Feature.ORDERED_LIST),
+        (lambda: store.presign("k", expires=timedelta(seconds=9)), Feature.PRESIGN),
+        (lambda: store.retain("k", until=soon), Feature.RETENTION),
+    ):
+        with pytest.raises(NotSupported, match=f"t: a probe found `{feature}` to be {less[feature]}"):
+            call()
+    assert [info.key for page in store.list() for info in page.objects] == ["k"]
+    # What is needed to clear away, and what is no more than plain, goes on.
+    store.multipart("big", upload_id=unfinished.id).abort()
+    store.put("k", b"y", size=1)
+    store.delete("k")
+    assert list(inner.uploads()) == []
+
+
+def test_what_a_probe_found_changes_nothing_else(inner):
+    store = Guarded(inner, Permit.CLEAR, {Feature.COPY: Support.EMULATED})
+    store.put("k", b"x", size=1, if_absent=True)
+    store.copy("k", "a")
+    assert store.capabilities == {**inner.capabilities, Feature.COPY: Support.EMULATED}
