@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
@@ -170,6 +170,12 @@ class Policy:
         epoch = self._epoch_at(self._today() if at_day is None else at_day)
         found = self._verdict(epoch, cell := self._cell(epoch, label_mask | self._matched))
         return {choice.target: choice.mode for choice in (*found.targets, *found.alternatives)} if cell.allowed else {}
+
+    def retention(self, label_mask: int, *, at_day: int | None = None) -> timedelta | None:
+        """Return for how long at least data of this label is kept, whatever its key; None for no time. See `route`."""
+        epoch = self._epoch_at(self._today() if at_day is None else at_day)
+        retain = self._verdict(epoch, self._cell(epoch, label_mask | self._matched)).retain
+        return None if retain is None else retain.min
 
     def refusal(self, label_mask: int, *, at_day: int | None = None) -> str:
         """Return in one sentence why a label has no placement; "" when it has one."""
