@@ -143,8 +143,8 @@ class Broker:
 
     @property
     def targets(self) -> Targets:
-        """The configured targets, to be looked at: `broker.targets.list()`."""
-        return Targets(self._flow.stores.places)
+        """The configured targets, to be looked at and probed: `broker.targets.list()`, `broker.targets.probe()`."""
+        return Targets(self._flow.stores)
 
     @property
     def keys(self) -> Keyrings:

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from sovbroker.envelope import CHUNK, HEAD, TAG, Record, SealingReader, plain_size, read_sidecar
-from sovbroker.errors import SealError, StoreError
+from sovbroker.errors import NotSupported, SealError, StoreError
 from sovbroker.ports import (
     NO_METADATA,
     Bytes,
@@ -46,6 +47,7 @@ BLOCK: Final = 1 << 20
 SIDECAR: Final = "~"
 """What stands behind a body's name in that of its sidecar."""
 
+NOTHING: Final[Mapping[Feature, Support]] = MappingProxyType({})
 ENCRYPTED_NAME: Final = re.compile(r"(?:[0-9a-v]{28,}/)*[0-9a-v]{28,}@[0-9a-v]+~?")
 """What `names` makes of a key: each segment has 17 bytes at least, in base32hex; then the version."""
 
@@ -68,11 +70,13 @@ class Guarded:
     """A `Store` that holds `inner` and refuses, before a byte leaves, what `permit` does not allow: SealError.
 
     Of a stream, before the block leaves in which something is wrong; the store then keeps nothing of it. `_announced`
-    are the heads of envelopes, by name, whose sidecars went through, and whose bodies did not yet.
+    are the heads of envelopes, by name, whose sidecars went through, and whose bodies did not yet. `found` is what a
+    probe found the service to offer where that is less than the adapter declares: NotSupported.
     """
 
     inner: Store
     permit: Permit
+    found: Mapping[Feature, Support] = field(default_factory=lambda: NOTHING)
     _announced: dict[str, bytes] = field(default_factory=dict[str, bytes], init=False, repr=False, compare=False)
 
     @property
@@ -83,7 +87,8 @@ class Guarded:
     @property
     def capabilities(self) -> Mapping[Feature, Support]:
         """See `Store.capabilities`."""
-        return self.inner.capabilities
+        declared = self.inner.capabilities
+        return MappingProxyType({**declared, **self.found}) if self.found else declared
 
     @property
     def limits(self) -> Limits:
@@ -96,6 +101,8 @@ class Guarded:
 
     def get(self, key: str, *, range: tuple[int, int] | None = None) -> Reader:  # noqa: A002 - the port's word
         """See `Store.get`."""
+        if range is not None:
+            self._need(Feature.RANGE, key)
         return self.inner.get(key, range=range)
 
     def put(
@@ -109,6 +116,10 @@ class Guarded:
     ) -> ObjectInfo:
         """See `Store.put`."""
         self._check_name(key)
+        if metadata:
+            self._need(Feature.METADATA, key)
+        if if_absent:
+            self._need(Feature.CONDITIONAL_PUT, key)
         if self.permit is Permit.CLEAR:
             return self.inner.put(key, body, size=size, metadata=metadata, if_absent=if_absent)
         if key.endswith(SIDECAR) and not metadata:
@@ -132,19 +143,28 @@ class Guarded:
 
     def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
         """See `Store.list`."""
+        if delimiter:
+            self._need(Feature.DELIMITER)
+        if start_after:
+            self._need(Feature.ORDERED_LIST)
         return self.inner.list(prefix, delimiter=delimiter, start_after=start_after)
 
     def copy(self, source: str, destination: str) -> ObjectInfo:
         """See `Store.copy`."""
         self._check_name(destination)
+        self._need(Feature.COPY, source)
         return self.inner.copy(source, destination)
 
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`. A sealed upload cannot be opened again to send parts, only to abort it."""
         if upload_id is not None:
+            # What is unfinished can be aborted, whatever a probe has found since.
             upload = self.inner.multipart(key, upload_id=upload_id)
             return upload if self.permit is Permit.CLEAR else GuardedUpload(upload, head=None, target=self.target)
         self._check_name(key)
+        self._need(Feature.MULTIPART, key)
+        if metadata:
+            self._need(Feature.METADATA, key)
         if self.permit is Permit.CLEAR:
             return self.inner.multipart(key, metadata=metadata)
         head = self._head_of(key, metadata)
@@ -158,11 +178,13 @@ class Guarded:
         """See `Store.presign`. Only for what lies in the clear: a link to ciphertext helps nobody."""
         if self.permit is not Permit.CLEAR:
             raise _refused(self.target, "a link would hand out ciphertext")
+        self._need(Feature.PRESIGN, key)
         return self.inner.presign(key, expires=expires)
 
     def retain(self, key: str, *, until: datetime) -> None:
         """See `Store.retain`. A write: it needs a decision, as every write does."""
         self._check_name(key)
+        self._need(Feature.RETENTION, key)
         self.inner.retain(key, until=until)
 
     def inspect(self) -> Inspection:
@@ -172,6 +194,12 @@ class Guarded:
     def close(self) -> None:
         """See `Store.close`."""
         self.inner.close()
+
+    def _need(self, feature: Feature, key: str | None = None) -> None:
+        found = self.found.get(feature)
+        if found is not None and not found.usable:
+            message = f"a probe found `{feature}` to be {found} at this store; `sovbroker targets probe` looks again"
+            raise NotSupported(message, target=self.target, key=key)
 
     def _check_name(self, key: str) -> None:
         if self.permit is Permit.READ:

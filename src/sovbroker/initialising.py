@@ -54,7 +54,7 @@ def init(folder: str | os.PathLike[str], *, passphrase: str | None = None) -> In
         if path.exists():
             raise ConfigError(f"`{path}` exists already; nothing was written")
     try:
-        (home / "objects").mkdir(parents=True, exist_ok=True)
+        (home / "objects").mkdir(mode=0o700, parents=True, exist_ok=True)
         opened, code = Keyring.create(keyring, PassphraseService(secret), recovery=True)
         opened.close()
         for path, text in files.items():

@@ -26,11 +26,23 @@ from sovbroker.keys import Keyring, PassphraseService
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import DEFAULT, Policy, load, loads
 from sovbroker.ports import Binding
+from sovbroker.probing import ProbeFile
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
 
-__all__ = ["World", "assemble", "catalogue_of", "holder_of", "open_broker", "place_of", "policy_of", "world_of"]
+__all__ = [
+    "World",
+    "assemble",
+    "catalogue_of",
+    "holder_of",
+    "open_broker",
+    "place_of",
+    "policy_of",
+    "services_of",
+    "utc_now",
+    "world_of",
+]
 
 FAST: Final = ("azure", "s3")
 """The adapters that `fast: true` puts `obstore` in front of."""
@@ -65,7 +77,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
         if place.target.id in places:
             raise ConfigError(f"`{target.at}` is the target `{place.target.id}` once more; keep one of the two")
         places[place.target.id] = place
-    services = {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
+    services = services_of(config)
     for key in config.keys:
         if not key.path.exists():
             raise ConfigError(
@@ -77,7 +89,7 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
     return Broker(
         policy=policy,
         index=SqliteIndex(config.state, durability=config.durability),
-        stores=Stores(places),
+        stores=Stores(places, ProbeFile(config.state)),
         keyrings=Keyrings(services),
         clock=now,
         reloader=_reloader(config, places, services, current=policy, clock=now, overlay=catalogue.overlay),
@@ -210,6 +222,11 @@ def _check_emulation(target: TargetConfig, endpoint: str, *, own: bool) -> None:
         raise ConfigError(
             f"the overlay binds `{target.at}` to `{endpoint}`, on this machine; say `emulated: true` of the target"
         )
+
+
+def services_of(config: Config) -> dict[str, Service]:
+    """Return the configured key services by name. No keyring is opened."""
+    return {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
 
 
 def holder_of(key: KeyConfig) -> KeyHolder:

@@ -10,12 +10,12 @@ Two promises hold for every method. A failure is an error of `sovbroker.errors` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from sovbroker.errors import StoreError
 
@@ -33,6 +33,7 @@ __all__ = [
     "ObjectInfo",
     "Page",
     "Part",
+    "Probing",
     "Reader",
     "Source",
     "Store",
@@ -319,6 +320,28 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give connections back. May be called twice; a closed store may not be used."""
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """What a store may offer a probe beside its methods. None of it is used for anything else; see `sovbroker.probing`.
+
+    A call that the service refuses or does not know raises as every method does.
+    """
+
+    def sub_resources(self) -> Mapping[str, Callable[[str], None]]:
+        """Return, by its name, each call of the service that writes something *beside* an object: tags, rights.
+
+        It is given the key of an object, and must leave that object's body as it is. Some services replace it.
+        """
+        ...
+
+    def wrong_digests(self) -> Mapping[str, Callable[[str, bytes], None]]:
+        """Return, by its name, each way to announce a body's digest, as a put of a key and a body with a wrong one.
+
+        A service that looks refuses it; one that does not stores the body.
+        """
         ...
 
 

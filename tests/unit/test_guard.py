@@ -2,6 +2,7 @@
 
 import io
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,10 +18,10 @@ from sovbroker.envelope import (
     seal_metadata,
     sealed_size,
 )
-from sovbroker.errors import NotFound, SealError, Unavailable
+from sovbroker.errors import NotFound, NotSupported, SealError, Unavailable
 from sovbroker.guard import Guarded, Permit
 from sovbroker.names import NameCipher
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, Feature, Support
 from sovbroker.testing.fakes import FakeCloud
 from sovbroker_adapters.memory import build
 
@@ -319,3 +320,38 @@ def test_hidden_names_must_be_encrypted_of_sidecars_too(bare):
     put_sidecar(store, found.record, name)
     store.put(name, body, size=len(body))
     assert [request.key for request in bare.saw] == [f"{name}~", name]
+
+
+def test_what_a_probe_found_to_be_less_is_refused(inner):
+    less = {feature: Support.UNSAFE if feature is Feature.CONDITIONAL_PUT else Support.ABSENT for feature in Feature}
+    store = Guarded(inner, Permit.CLEAR, less)
+    assert store.capabilities == less
+    inner.put("k", b"x", size=1)
+    unfinished = inner.multipart("big")
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    for call, feature in (
+        (lambda: store.put("a", b"x", size=1, if_absent=True), Feature.CONDITIONAL_PUT),
+        (lambda: store.put("a", b"x", size=1, metadata={"a": "b"}), Feature.METADATA),
+        (lambda: store.get("k", range=(0, 0)), Feature.RANGE),
+        (lambda: store.copy("k", "a"), Feature.COPY),
+        (lambda: store.multipart("a"), Feature.MULTIPART),
+        (lambda: store.list(delimiter="/"), Feature.DELIMITER),
+        (lambda: store.list(start_after="a"), Feature.ORDERED_LIST),
+        (lambda: store.presign("k", expires=timedelta(seconds=9)), Feature.PRESIGN),
+        (lambda: store.retain("k", until=soon), Feature.RETENTION),
+    ):
+        with pytest.raises(NotSupported, match=f"t: a probe found `{feature}` to be {less[feature]}"):
+            call()
+    assert [info.key for page in store.list() for info in page.objects] == ["k"]
+    # What is needed to clear away, and what is no more than plain, goes on.
+    store.multipart("big", upload_id=unfinished.id).abort()
+    store.put("k", b"y", size=1)
+    store.delete("k")
+    assert list(inner.uploads()) == []
+
+
+def test_what_a_probe_found_changes_nothing_else(inner):
+    store = Guarded(inner, Permit.CLEAR, {Feature.COPY: Support.EMULATED})
+    store.put("k", b"x", size=1, if_absent=True)
+    store.copy("k", "a")
+    assert store.capabilities == {**inner.capabilities, Feature.COPY: Support.EMULATED}

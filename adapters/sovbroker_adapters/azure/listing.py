@@ -36,10 +36,14 @@ def info_of(blob: Any, key: str, *, size: int, metadata: bool = True) -> ObjectI
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The listings of a container. `ordered`: EMULATED reads all pages and sorts them, NATIVE checks the order."""
+    """The listings of a container, `page` names at a time.
+
+    `ordered`: EMULATED reads all pages and sorts them, NATIVE checks the order.
+    """
 
     connection: Connection
     ordered: Support
+    page: int = PAGE
 
     def pages(self, prefix: str, *, delimiter: str, start_after: str) -> Iterator[Page]:
         """Yield the pages of `Store.list`."""
@@ -94,7 +98,11 @@ class Listing:
         include = ["metadata"] if metadata else None
 
         def ask(client: ContainerClient) -> tuple[list[Any], str | None]:
-            asked: dict[str, Any] = {"name_starts_with": prefix or None, "include": include, "results_per_page": PAGE}
+            asked: dict[str, Any] = {
+                "name_starts_with": prefix or None,
+                "include": include,
+                "results_per_page": self.page,
+            }
             items = client.walk_blobs(delimiter=delimiter, **asked) if delimiter else client.list_blobs(**asked)
             page: Any = items.by_page(token)
             blobs = list(next(page, ()))

@@ -15,7 +15,7 @@ from sovbroker.ports import Binding, Feature, Limits, Support
 __all__ = ["Settings"]
 
 ADDRESSINGS: Final = ("host", "path")
-NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-timeout": 60})
+NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-timeout": 60, "page": 1000})
 TEXTS: Final = ("account", "addressing", "api-version", "authority", "ca-bundle", "suffix")
 LIMITS: Final = tuple(f.name for f in fields(Limits))
 KNOWN: Final = (*TEXTS, *NUMBERS, *LIMITS, *Feature)
@@ -38,6 +38,7 @@ class Settings:
     attempts: int
     connect_timeout: int
     read_timeout: int
+    page: int
     ca_bundle: Path | None
     limits: Limits
     capabilities: Mapping[Feature, Support]
@@ -57,6 +58,7 @@ class Settings:
             attempts=reader.number("attempts", NUMBERS["attempts"]),
             connect_timeout=reader.number("connect-timeout", NUMBERS["connect-timeout"]),
             read_timeout=reader.number("read-timeout", NUMBERS["read-timeout"]),
+            page=reader.number("page", NUMBERS["page"]),
             ca_bundle=None if bundle is None else Path(bundle),
             limits=Limits(**{name: reader.number(name, getattr(AZURE, name)) for name in LIMITS}),
             capabilities=reader.capabilities(),
@@ -112,8 +114,6 @@ class Reading:
         found[Feature.MULTIPART] = Support.EMULATED
         # A container has it only if it was made so.
         found[Feature.RETENTION] = Support.ABSENT
-        if self.binding.credentials.get("access_key") is None:
-            found[Feature.PRESIGN] = Support.ABSENT
         for feature in Feature:
             value = self.binding.settings.get(feature)
             if value is None:
@@ -121,6 +121,9 @@ class Reading:
             if value not in tuple(Support):
                 raise self.wrong(feature, f"`{value}` is none of {', '.join(Support)}")
             found[feature] = Support(value)
+        if self.binding.credentials.get("access_key") is None:
+            # There is nothing to sign a link with, whatever is said.
+            found[Feature.PRESIGN] = Support.ABSENT
         return MappingProxyType(found)
 
     def wrong(self, name: str, why: str) -> ConfigError:

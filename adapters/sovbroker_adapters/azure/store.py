@@ -231,7 +231,7 @@ class AzureStore:
 
     @property
     def _listing(self) -> Listing:
-        return Listing(self._connection, self.capabilities[Feature.ORDERED_LIST])
+        return Listing(self._connection, self.capabilities[Feature.ORDERED_LIST], self._settings.page)
 
     def _check_name(self, key: str) -> None:
         check_name(key, limits=self.limits)

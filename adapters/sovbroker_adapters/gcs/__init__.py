@@ -12,6 +12,7 @@
 `attempts`         int (default 3)                      how often a call that may be repeated is made
 `connect-timeout`  int (default 10), seconds
 `read-timeout`     int (default 60), seconds
+`page`             int (default 1000)                   how many names a listing asks for at a time
 `ca-bundle`        path                                 certificates to trust instead of the system's
 `put_max` …        int                                  the fields of `Limits`
 a feature's name   `native`, `absent`, `unsafe`         how the service offers it (`conditional-put: unsafe`)

@@ -18,9 +18,10 @@ __all__ = ["Listing"]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The listings of a bucket."""
+    """The listings of a bucket, `page` names at a time."""
 
     connection: Connection
+    page: int = PAGE
 
     def pages(self, prefix: str, *, delimiter: str, start_after: str) -> Iterator[Page]:
         """Yield the pages of `Store.list`."""
@@ -59,7 +60,10 @@ class Listing:
         self, prefix: str, delimiter: str, start: str, fields: str = BRIEF
     ) -> Iterator[tuple[Sequence[Resource], Sequence[str]]]:
         """Yield the store's pages from the key `start` on."""
-        query: dict[str, str | int] = {"maxResults": PAGE, "fields": f"kind,prefixes,nextPageToken,items({fields})"}
+        query: dict[str, str | int] = {
+            "maxResults": self.page,
+            "fields": f"kind,prefixes,nextPageToken,items({fields})",
+        }
         query |= {name: value for name, value in (("prefix", prefix), ("delimiter", delimiter)) if value}
         if start:
             query["startOffset"] = start

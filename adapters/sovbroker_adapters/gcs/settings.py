@@ -20,7 +20,7 @@ DOMAIN: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]+")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 SCHEMES: Final = ("https", "http")
 SWITCHES: Final = ("anonymous", "ambient")
-NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-timeout": 60})
+NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-timeout": 60, "page": 1000})
 TEXTS: Final = ("universe-domain", "token-endpoint", "ca-bundle", "addressing")
 # Composing knows no least length of a part.
 LIMITS: Final = MappingProxyType({f.name: getattr(Limits(), f.name) for f in fields(Limits)} | {"part_min": 1})
@@ -40,6 +40,7 @@ class Settings:
     attempts: int
     connect_timeout: int
     read_timeout: int
+    page: int
     ca_bundle: Path | None
     limits: Limits
     capabilities: Mapping[Feature, Support]
@@ -62,6 +63,7 @@ class Settings:
             attempts=reader.number("attempts", NUMBERS["attempts"]),
             connect_timeout=reader.number("connect-timeout", NUMBERS["connect-timeout"]),
             read_timeout=reader.number("read-timeout", NUMBERS["read-timeout"]),
+            page=reader.number("page", NUMBERS["page"]),
             ca_bundle=Path(bundle) if bundle else None,
             limits=Limits(**{name: reader.number(name, default) for name, default in LIMITS.items()}),
             capabilities=reader.capabilities(),

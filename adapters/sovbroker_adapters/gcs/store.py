@@ -50,6 +50,7 @@ class GcsStore:
         self._connection = connection
         self._objects = Objects(connection)
         self._limits = settings.limits
+        self._page = settings.page
         # Nobody, or a user whose key is not here, signs nothing.
         links = {} if connection.signs else {Feature.PRESIGN: Support.ABSENT}
         self._capabilities = MappingProxyType({**settings.capabilities, **links})
@@ -145,7 +146,7 @@ class GcsStore:
             need(Feature.DELIMITER, self.capabilities, target=self.target)
         if start_after:
             need(Feature.ORDERED_LIST, self.capabilities, target=self.target)
-        return Listing(self._connection).pages(prefix, delimiter=delimiter or "", start_after=start_after)
+        return Listing(self._connection, self._page).pages(prefix, delimiter=delimiter or "", start_after=start_after)
 
     def copy(self, source: str, destination: str) -> ObjectInfo:
         """See `Store.copy`."""

@@ -18,6 +18,7 @@ hosts that a request may go to; with virtual addressing, the bucket's own host b
 `attempts`         int (default 3)                      how often a call that may be repeated is made
 `connect-timeout`  int (default 10), seconds
 `read-timeout`     int (default 60), seconds
+`page`             int (default 1000)                   how many names a listing asks for at a time
 `ca-bundle`        path                                 certificates to trust instead of the system's
 `put_max` …        int                                  the fields of `Limits`
 a feature's name   `native`, `emulated`, …              how the service offers it (`conditional-put: unsafe`)

@@ -17,10 +17,14 @@ __all__ = ["Listing"]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The listings of a bucket. `ordered`: EMULATED reads all pages and sorts them, NATIVE checks the order."""
+    """The listings of a bucket, `page` names at a time.
+
+    `ordered`: EMULATED reads all pages and sorts them, NATIVE checks the order.
+    """
 
     connection: Connection
     ordered: Support
+    page: int = PAGE
 
     def pages(self, prefix: str, *, delimiter: str, start_after: str) -> Iterator[Page]:
         """Yield the pages of `Store.list`."""
@@ -53,7 +57,7 @@ class Listing:
             asked["StartAfter"] = start_after
         seen: str | None = None
         while True:
-            answer = self.connection.ask("list_objects_v2", {"Prefix": prefix, "MaxKeys": PAGE} | asked)
+            answer = self.connection.ask("list_objects_v2", {"Prefix": prefix, "MaxKeys": self.page} | asked)
             if "IsTruncated" not in answer:
                 raise Unavailable("the store answered something that is no listing", target=self.connection.target)
             yield self._page(answer)

@@ -23,7 +23,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 SWITCHES: Final = MappingProxyType({"anonymous": False, "ambient": False, "bulk-delete": True})
-NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-timeout": 60})
+NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-timeout": 60, "page": 1000})
 TEXTS: Final = ("ca-bundle",)
 KNOWN: Final = (*CHOICES, *SWITCHES, *NUMBERS, *TEXTS, *LIMITS, *Feature)
 
@@ -43,6 +43,7 @@ class Settings:
     attempts: int
     connect_timeout: int
     read_timeout: int
+    page: int
     ca_bundle: Path | None
     limits: Limits
     capabilities: Mapping[Feature, Support]
@@ -64,6 +65,7 @@ class Settings:
             attempts=reader.number("attempts", NUMBERS["attempts"]),
             connect_timeout=reader.number("connect-timeout", NUMBERS["connect-timeout"]),
             read_timeout=reader.number("read-timeout", NUMBERS["read-timeout"]),
+            page=reader.number("page", NUMBERS["page"]),
             ca_bundle=reader.path("ca-bundle"),
             limits=reader.limits(Limits()),
             capabilities=reader.capabilities(_offered(anonymous=reader.switch("anonymous"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from sovbroker.ports import (
 )
 from sovbroker_adapters.bodies import blocks
 from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
+from sovbroker_adapters.s3 import probing
 from sovbroker_adapters.s3.bodies import S3Reader, crc32
 from sovbroker_adapters.s3.client import Answer, Connection
 from sovbroker_adapters.s3.listing import Listing
@@ -166,7 +167,9 @@ class S3Store:
         if start_after:
             self._need(Feature.ORDERED_LIST)
         ordered = self.capabilities[Feature.ORDERED_LIST]
-        return Listing(self._connection, ordered).pages(prefix, delimiter=delimiter or "", start_after=start_after)
+        return Listing(self._connection, ordered, self._settings.page).pages(
+            prefix, delimiter=delimiter or "", start_after=start_after
+        )
 
     def copy(self, source: str, destination: str) -> ObjectInfo:
         """See `Store.copy`."""
@@ -234,6 +237,14 @@ class S3Store:
         """See `Store.inspect`."""
         next(iter(self.list()), None)
         return Inspection()
+
+    def sub_resources(self) -> Mapping[str, Callable[[str], None]]:
+        """See `Probing.sub_resources`."""
+        return probing.sub_resources(self._connection)
+
+    def wrong_digests(self) -> Mapping[str, Callable[[str, bytes], None]]:
+        """See `Probing.wrong_digests`."""
+        return probing.wrong_digests(self._connection)
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -92,12 +92,12 @@ class Screen:
             prefix = ""
         to_stderr(f"{prefix}{shown}\n")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
         """Print a table: folded to the width of a terminal, and to a file or pipe one line a row."""
         from rich.table import Table  # noqa: PLC0415  # a tenth of a second, for those who print tables
         from rich.text import Text  # noqa: PLC0415  # as above
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:

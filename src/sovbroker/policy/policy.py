@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
@@ -17,6 +17,7 @@ from sovbroker.labels import Label, Lattice
 from sovbroker.policy.classify import Classifier, Entry
 from sovbroker.policy.decision import Choice, Decision, Operation
 from sovbroker.policy.explain import Verdict, choose, verdict
+from sovbroker.policy.mode import Mode
 from sovbroker.policy.rulebook import Rulebook
 from sovbroker.policy.sources import Part
 from sovbroker.policy.table import Placing, Scope, Table, World
@@ -160,6 +161,21 @@ class Policy:
         """Return where data that carries exactly this label goes, whatever its key. See `route`."""
         epoch = self._epoch_at(self._today() if at_day is None else at_day)
         return self._cell(epoch, label_mask | self._matched)
+
+    def modes(self, label_mask: int, *, at_day: int | None = None) -> Mapping[str, Mode]:
+        """Return in which mode each target may hold data of this label, whatever its key; {} where it has no placement.
+
+        What is not named may not hold it. See `route`.
+        """
+        epoch = self._epoch_at(self._today() if at_day is None else at_day)
+        found = self._verdict(epoch, cell := self._cell(epoch, label_mask | self._matched))
+        return {choice.target: choice.mode for choice in (*found.targets, *found.alternatives)} if cell.allowed else {}
+
+    def retention(self, label_mask: int, *, at_day: int | None = None) -> timedelta | None:
+        """Return for how long at least data of this label is kept, whatever its key; None for no time. See `route`."""
+        epoch = self._epoch_at(self._today() if at_day is None else at_day)
+        retain = self._verdict(epoch, self._cell(epoch, label_mask | self._matched)).retain
+        return None if retain is None else retain.min
 
     def refusal(self, label_mask: int, *, at_day: int | None = None) -> str:
         """Return in one sentence why a label has no placement; "" when it has one."""

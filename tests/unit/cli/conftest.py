@@ -62,7 +62,7 @@ def template(tmp_path_factory):
     home = tmp_path_factory.mktemp("template")
     (home / "policy.yaml").write_text(POLICY)
     (home / "sovbroker.yaml").write_text(CONFIG)
-    (home / "objects").mkdir()
+    (home / "objects").mkdir(mode=0o700)
     service = PassphraseService(PASSPHRASE, cost=Cost(memory=8 << 10, passes=1, lanes=1))
     keyring, _ = Keyring.create(home / "keyring.json", service, recovery=True)
     keyring.domain("main")

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
 
 from sovbroker import policy as policies
-from sovbroker.catalogue import Catalogue
-from sovbroker.config import Config, KeyConfig, TargetConfig, load_config
-from sovbroker.errors import (
-    ConfigError,
-    Diagnostic,
-    NotFound,
-    PermissionDenied,
-    PolicyError,
-    SovbrokerError,
-    Unavailable,
-)
-from sovbroker.guard import Permit
+from sovbroker.config import Config, KeyConfig, load_config
+from sovbroker.doctor.findings import Check, Finding, Patient, Severity, mend_of
+from sovbroker.doctor.targets import check_targets
+from sovbroker.errors import ConfigError, Diagnostic, PolicyError, SovbrokerError
 from sovbroker.keys import Keyring, KeyringStatus, PassphraseService
 from sovbroker.keys.file import load as load_keyring
 from sovbroker.opening import catalogue_of, place_of, world_of
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import Policy
-from sovbroker.router import Place, Stores
 
 __all__ = [
     "CHECKS",
@@ -43,44 +31,8 @@ __all__ = [
     "keyrings",
 ]
 
-THREADS: Final = 8
 SOON: Final = timedelta(days=30)
 BUILT_IN: Final = "(built-in policy)"
-
-
-class Severity(StrEnum):
-    """How bad a finding is. `OK` tells that a check found nothing."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: `subject`, `what` was found, and how to `mend` it."""
-
-    severity: Severity
-    subject: str
-    what: str
-    mend: str = ""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return it as JSON types."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """What the checks look at."""
-
-    config: Config
-    catalogue: Catalogue
-    clock: Callable[[], datetime]
-
-
-Check = Callable[[Patient], Iterable[Finding]]
-"""One check: yields at least one finding, OK when all is well. An error that it raises becomes a finding."""
 
 
 def examine(
@@ -88,7 +40,7 @@ def examine(
 ) -> Iterator[Finding]:
     """Yield what is found in the configuration `path` (default: as `sovbroker.open` looks for it), check by check.
 
-    Makes one harmless call to every target. Raises nothing: what stops a check is its finding.
+    Makes a few harmless calls to every target. Raises nothing: what stops a check is its finding.
     """
     subject = "configuration"
     try:
@@ -172,12 +124,6 @@ def check_policy(patient: Patient) -> Iterator[Finding]:
     if not found:
         name = "the built-in policy" if patient.config.policy is None else f"`{patient.config.policy}`"
         yield Finding(Severity.OK, "policy", f"{name} loads, and every label that it names has a placement today")
-
-
-def check_targets(patient: Patient) -> Iterator[Finding]:
-    """Ask every target for a listing, at the same time."""
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="sovbroker-doctor") as pool:
-        yield from pool.map(partial(_check_target, catalogue=patient.catalogue), patient.config.targets)
 
 
 def check_state(patient: Patient) -> Iterator[Finding]:
@@ -280,38 +226,6 @@ def _load_policy(file: Path | None, config: Config | None, clock: Callable[[], d
         text, name = policies.DEFAULT, BUILT_IN
         return policies.loads(text, file=name, targets=targets, keys=keys, catalogue_digest=digest, clock=clock)
     return policies.load(source, targets=targets, keys=keys, catalogue_digest=digest, clock=clock)
-
-
-def _check_target(target: TargetConfig, *, catalogue: Catalogue) -> Finding:
-    subject = f"target: {target.at}"
-    try:
-        place = place_of(target, catalogue)
-        _ask(place)
-    except SovbrokerError as error:
-        return Finding(Severity.ERROR, subject, str(error), mend_of(error))
-    return Finding(Severity.OK, subject, f"`{place.binding.container}` answers")
-
-
-def _ask(place: Place) -> None:
-    """List the first keys: it needs the address, the bucket and the credentials to be right, and changes nothing."""
-    stores = Stores({place.target.id: place})
-    try:
-        next(iter(stores.guarded(place.target.id, Permit.READ).list()), None)
-    finally:
-        stores.close()
-
-
-def mend_of(error: SovbrokerError) -> str:
-    """Return what to do about an error whose message does not say it."""
-    match error:
-        case NotFound():
-            return "create the bucket or folder at the provider, or correct its name in the configuration"
-        case PermissionDenied():
-            return "compare the credentials, and what they allow, with what the provider shows"
-        case Unavailable():
-            return "look whether the provider and the way to it are up, and try again"
-        case _:
-            return ""
 
 
 def _now() -> datetime:
