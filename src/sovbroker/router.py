@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -12,6 +11,7 @@ from typing import Final
 
 from sovbroker.catalogue.facts import Target
 from sovbroker.errors import ConfigError, StoreError
+from sovbroker.forks import ForkLock
 from sovbroker.guard import Guarded, Permit
 from sovbroker.policy import Choice
 from sovbroker.ports import Binding, Credentials, Store
@@ -58,7 +58,7 @@ class Stores:
 
     def __init__(self, places: Mapping[str, Place]) -> None:
         self.places = places
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._pid = os.getpid()
         self._open: dict[str, Store] = {}
 

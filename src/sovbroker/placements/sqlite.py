@@ -1,8 +1,11 @@
 """The placements index in one SQLite file: the embedded default.
 
 Write-ahead logging, so readers never wait for a writer. Intents are flushed with the next commit; a commit itself is
-flushed to the disk before it returns, because it acknowledges an object. One connection per process, under a lock: a
-child of a fork opens its own.
+flushed to the disk before it returns, because it acknowledges an object. One connection per process, under a lock.
+
+No connection crosses a fork: SQLite forbids its use in the child, and even a new one there would trust in file locks
+that only the parent holds. So a fork waits for the transaction that is under way and closes the connection; parent and
+child each open another when they need one.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 from sovbroker.errors import AlreadyExists, Conflict, NotFound, StateError
 from sovbroker.placements.index import CopyRow, Intent, Leftover, Placement, Precondition, State
@@ -60,21 +64,20 @@ class SqliteIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._pid = 0
         self._handle: sqlite3.Connection | None = None
         self._flushing = False
         with self._lock:
             self._connection()
+        _alive.add(self)
 
     def __repr__(self) -> str:
         """Name the file."""
         return f"SqliteIndex({str(self.path)!r})"
 
     def _connection(self) -> sqlite3.Connection:
-        """Return this process's connection; one inherited through a fork is left alone, SQLite forbids its use."""
-        if self._handle is None or self._pid != os.getpid():
+        """Return the connection, opened if there is none."""
+        if self._handle is None:
             self._handle = self._open()
-            self._pid = os.getpid()
             self._flushing = False
         return self._handle
 
@@ -272,9 +275,40 @@ class SqliteIndex:
     def close(self) -> None:
         """See `PlacementIndex.close`."""
         with self._lock:
-            if self._handle is not None and self._pid == os.getpid():
+            if self._handle is not None:
                 self._handle.close()
             self._handle = None
+
+    def before_fork(self) -> None:
+        """Wait until no thread uses the connection, and close it."""
+        self._lock.acquire()
+        self.close()
+
+    def after_fork(self) -> None:
+        """Let threads use it again, in the parent as in the child."""
+        self._lock.release()
+
+
+_alive: Final[WeakSet[SqliteIndex]] = WeakSet()
+_held: Final[list[SqliteIndex]] = []
+_forking: Final = threading.Lock()
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    _held.extend(sorted(_alive, key=id))
+    for index in _held:
+        index.before_fork()
+
+
+def _after_fork() -> None:
+    for index in _held:
+        index.after_fork()
+    _held.clear()
+    _forking.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _require(db: sqlite3.Connection, key: str, condition: Precondition) -> None:
