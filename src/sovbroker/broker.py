@@ -14,6 +14,7 @@ from typing import Final, Self, cast
 
 from sovbroker.detect import Scan
 from sovbroker.errors import AlreadyExists, ConfigError, Conflict, InvalidArgument, SovbrokerError
+from sovbroker.forks import ForkLock
 from sovbroker.keyrings import Keyrings
 from sovbroker.labels import Label
 from sovbroker.objects import ExitTicket, Folder, Info, ObjectFile, Stored, info_of
@@ -86,8 +87,8 @@ class Broker:
         self.reloaded: Reload | None = None
         """The outcome of the last look at the policy's files; None before the first one."""
         self._flow = Flow(policy, index, stores, keyrings, self._executor, clock)
-        self._lock = threading.Lock()
-        self._reloading = threading.Lock()
+        self._lock = ForkLock()
+        self._reloading = ForkLock()
         self._pool: ThreadPoolExecutor | None = None
         self._next_sweep = 0.0
         self._pid = 0

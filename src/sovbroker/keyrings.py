@@ -6,12 +6,12 @@ Opening costs a tenth of a second on purpose (Argon2id), and a passphrase; readi
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sovbroker.catalogue.facts import KeyHolder
 from sovbroker.errors import KeyUnavailable
+from sovbroker.forks import ForkLock
 from sovbroker.keys import DomainKey, Keyring, KeyringStatus
 
 __all__ = ["Keyrings", "Service"]
@@ -30,7 +30,7 @@ class Keyrings:
 
     def __init__(self, services: Mapping[str, Service]) -> None:
         self.services = services
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._open: dict[str, Keyring] = {}
         self._pid = os.getpid()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from sovbroker.catalogue.attestation import Vouched
 from sovbroker.catalogue.facts import Target
 from sovbroker.confine import Confined
 from sovbroker.errors import ConfigError, InvalidArgument, SovbrokerError, StoreError
+from sovbroker.forks import ForkLock
 from sovbroker.guard import Guarded, Permit
 from sovbroker.policy import Choice
 from sovbroker.ports import Binding, Credentials, Store
@@ -102,7 +102,7 @@ class Stores:
         self.places = places
         self._probes = probes
         self._bound = {} if probes is None else {probe.target: self._binds(probe) for probe in self._kept(probes)}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._pid = os.getpid()
         self._open: dict[str, Store] = {}
         self._replaced: list[Store] = []

@@ -2,10 +2,8 @@
 
 import pytest
 
-from sovbroker.errors import InvalidArgument
 from sovbroker.testing.blobs import BlobService
-from sovbroker.testing.conformance import StoreSuite
-from sovbroker.testing.conformance.traits import MUST_HOLD
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker_adapters.azure import build
 
 
@@ -15,19 +13,23 @@ def service():
         yield running
 
 
-class TestAzure(StoreSuite):
-    @pytest.fixture
-    def store(self, service, bucket):
-        service.server.create_container(bucket)
-        store = build(service.server.binding(bucket))
-        yield store
-        store.close()
+@pytest.fixture
+def store(service, bucket):
+    service.server.create_container(bucket)
+    store = build(service.server.binding(bucket))
+    yield store
+    store.close()
 
-    @pytest.mark.parametrize("key", MUST_HOLD, ids=ascii)
-    def test_holds_every_reasonable_key(self, store, key):
-        if not key.endswith("."):
-            self._holds_exactly(store, key)
-            return
+
+class TestAzure(StoreSuite):
+    def refuses(self, key):
         # Azure removes dots at the end of a segment.
-        with pytest.raises(InvalidArgument):
-            store.put(key, b"x", size=1)
+        return key.endswith(".")
+
+
+class TestAzureSealed(SealedSuite):
+    pass
+
+
+class TestAzureHidden(HiddenSuite):
+    pass

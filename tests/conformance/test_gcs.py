@@ -1,4 +1,4 @@
-"""The suite on Google Cloud Storage, as fake-gcs-server speaks it: as nobody, and with a key of S3NS."""
+"""The suite on Google Cloud Storage, as fake-gcs-server speaks it: as nobody, with a key of S3NS, through a broker."""
 
 import json
 
@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sovbroker.testing import gcs
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import AwaitedSuite, ClearSuite, HiddenSuite, SealedSuite, StoreSuite
 from sovbroker_adapters.gcs import build
 
 
@@ -34,14 +34,33 @@ def service_account():
     )
 
 
+@pytest.fixture
+def store(server, bucket):
+    server.create_bucket(bucket)
+    # One attempt: a call that only works when it is repeated is found out.
+    store = build(server.binding(bucket, settings={"attempts": 1}))
+    yield store
+    store.close()
+
+
 class TestNobody(StoreSuite):
-    @pytest.fixture
-    def store(self, server, bucket):
-        server.create_bucket(bucket)
-        # One attempt: a call that only works when it is repeated is found out.
-        store = build(server.binding(bucket, settings={"attempts": 1}))
-        yield store
-        store.close()
+    pass
+
+
+class TestNobodySealed(SealedSuite):
+    pass
+
+
+class TestNobodyHidden(HiddenSuite):
+    pass
+
+
+class TestNobodyClear(ClearSuite):
+    pass
+
+
+class TestNobodyAwaited(AwaitedSuite):
+    pass
 
 
 class TestServiceAccount(StoreSuite):

@@ -1,13 +1,32 @@
-"""The suite on a folder."""
+"""The suite on a folder, and on a broker over it."""
 
 import pytest
 
 from sovbroker.ports import Binding
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import AwaitedSuite, ClearSuite, HiddenSuite, SealedSuite, StoreSuite
 from sovbroker_adapters.local import build
 
 
+@pytest.fixture
+def store(tmp_path):
+    return build(Binding(target="local", container=str(tmp_path)))
+
+
 class TestLocal(StoreSuite):
-    @pytest.fixture
-    def store(self, tmp_path):
-        return build(Binding(target="local", container=str(tmp_path)))
+    pass
+
+
+class TestLocalClear(ClearSuite):
+    pass
+
+
+class TestLocalSealed(SealedSuite):
+    pass
+
+
+class TestLocalHidden(HiddenSuite):
+    pass
+
+
+class TestLocalAwaited(AwaitedSuite):
+    pass

@@ -1,15 +1,26 @@
-"""The suite on S3, as moto speaks it: with conditional writes."""
+"""The suite on S3, as moto speaks it, with conditional writes; and on a broker over it."""
 
 import pytest
 
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker_adapters.s3 import build
 
 
+@pytest.fixture
+def store(moto, bucket):
+    moto.create_bucket(bucket)
+    store = build(moto.binding(bucket))
+    yield store
+    store.close()
+
+
 class TestMoto(StoreSuite):
-    @pytest.fixture
-    def store(self, moto, bucket):
-        moto.create_bucket(bucket)
-        store = build(moto.binding(bucket))
-        yield store
-        store.close()
+    pass
+
+
+class TestMotoSealed(SealedSuite):
+    pass
+
+
+class TestMotoHidden(HiddenSuite):
+    pass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker.testing.webdav import rclone_webdav
 from sovbroker_adapters.webdav import build
 
@@ -13,13 +13,24 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture
+def store(server, bucket):
+    server.create_folder(bucket)
+    store = build(server.binding(bucket))
+    yield store
+    store.close()
+
+
 class TestWebdav(StoreSuite):
-    @pytest.fixture
-    def store(self, server, bucket):
-        server.create_folder(bucket)
-        store = build(server.binding(bucket))
-        yield store
-        store.close()
+    pass
+
+
+class TestWebdavSealed(SealedSuite):
+    pass
+
+
+class TestWebdavHidden(HiddenSuite):
+    pass
 
 
 class TestWebdavWithTheLettersAsTheyAre(StoreSuite):

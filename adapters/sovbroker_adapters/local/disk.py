@@ -96,6 +96,8 @@ class Disk:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
+            # By name: a child that was forked meanwhile has the file open too, and closing it here would not do.
+            fcntl.flock(handle, fcntl.LOCK_UN)
             os.close(handle)
 
     def fresh(self) -> Path:

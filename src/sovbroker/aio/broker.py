@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from sovbroker.aio.halting import HALT, HaltingBroker, watched
 from sovbroker.aio.sources import AsyncData, feed, is_async
 from sovbroker.broker import Broker
 from sovbroker.errors import InvalidArgument, SovbrokerError
+from sovbroker.forks import ForkLock
 from sovbroker.keyrings import Keyrings
 from sovbroker.keys import KeyringStatus
 from sovbroker.labels import Label
@@ -48,7 +48,7 @@ class AsyncBroker:
         self._broker = HaltingBroker(broker)
         self._threads = Threads(threads) if isinstance(threads, int) else threads
         self._writers: WeakSet[Writer] = WeakSet()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     async def __aenter__(self) -> Self:
         """Return the broker itself."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Final, TypeVar
 
 from sovbroker.errors import InvalidArgument
+from sovbroker.forks import ForkLock
 
 __all__ = ["THREADS", "Closed", "Halt", "Halted", "Threads"]
 
@@ -52,7 +52,7 @@ class Threads:
         if limit < 1:
             raise InvalidArgument(f"`threads` is at least 1, not {limit}")
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
         self._closed = False

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from sovbroker.forks import ForkLock
 from sovbroker.keys.domain import DomainKey
-from sovbroker.keys.service import ForkLock
 
 __all__ = ["Cache"]
 

@@ -147,6 +147,8 @@ def locked(path: Path) -> Generator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # By name: a child that was forked meanwhile has the file open too, and closing it here would not do.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from sovbroker.envelope.secret import KEY, Secret
 from sovbroker.errors import InvalidArgument, KeyUnavailable, Tampered, UnknownFormat
-from sovbroker.keys.service import ForkLock
+from sovbroker.forks import ForkLock
 
 __all__ = ["Cost", "PassphraseService"]
 

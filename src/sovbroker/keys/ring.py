@@ -12,6 +12,7 @@ from typing import Final, NoReturn, Self, final
 
 from sovbroker.envelope.secret import KEY, Secret, secret_bytes
 from sovbroker.errors import InvalidArgument, KeyUnavailable, SealError, Tampered
+from sovbroker.forks import ForkLock
 from sovbroker.keys import file
 from sovbroker.keys.cache import Cache
 from sovbroker.keys.custody import Custody
@@ -19,7 +20,7 @@ from sovbroker.keys.domain import DomainKey
 from sovbroker.keys.file import Epoch, Recipient, Ring
 from sovbroker.keys.lifecycle import domain_context, handed_over, new_id, ring_context, with_epoch, without_domain
 from sovbroker.keys.recovery import RecoveryService, new_code
-from sovbroker.keys.service import ForkLock, Service
+from sovbroker.keys.service import Service
 
 __all__ = ["LIFETIME", "USES", "DomainStatus", "Keyring", "KeyringStatus"]
 

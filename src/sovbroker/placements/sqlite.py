@@ -2,7 +2,11 @@
 
 Write-ahead logging, so readers never wait for a writer. Intents are flushed with the next commit; a commit itself is
 flushed to the disk before it returns, because it acknowledges an object; threads that commit at the same time share a
-flush. Two connections per process, one to write and one to read, each under a lock: a child of a fork opens its own.
+flush. Two connections per process, one to write and one to read, each under a lock.
+
+No connection crosses a fork: SQLite forbids its use in the child, and even a new one there would trust in file locks
+that only the parent holds. So a fork waits for the transaction that is under way and closes the connections; parent and
+child each open others when they need them.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar, cast
+from weakref import WeakSet
 
 from sovbroker.errors import AlreadyExists, Conflict, NotFound, StateError
 from sovbroker.placements import rows
@@ -45,23 +50,21 @@ class SqliteIndex:
         self._lock = threading.RLock()
         self._looking = threading.RLock()
         self._turns = Turns()
-        self._pid = 0
         self._handle: sqlite3.Connection | None = None
-        self._view_pid = 0
         self._view: sqlite3.Connection | None = None
         self._flushing = False
         with self._lock:
             self._connection()
+        _alive.add(self)
 
     def __repr__(self) -> str:
         """Name the file."""
         return f"SqliteIndex({str(self.path)!r})"
 
     def _connection(self) -> sqlite3.Connection:
-        """Return this process's connection; one inherited through a fork is left alone, SQLite forbids its use."""
-        if self._handle is None or self._pid != os.getpid():
+        """Return the connection, opened if there is none."""
+        if self._handle is None:
             self._handle = self._open()
-            self._pid = os.getpid()
             self._flushing = False
         return self._handle
 
@@ -104,9 +107,8 @@ class SqliteIndex:
         """Read what is committed, over a connection of its own: nobody who reads waits for somebody's flush."""
         with self._looking:
             try:
-                if self._view is None or self._view_pid != os.getpid():
+                if self._view is None:
                     self._view = self._connected()
-                    self._view_pid = os.getpid()
                 yield self._view
             except (sqlite3.Error, ValueError) as error:
                 raise StateError(f"cannot read the state database `{self.path}`: {error}") from error
@@ -273,10 +275,43 @@ class SqliteIndex:
     def close(self) -> None:
         """See `PlacementIndex.close`."""
         with self._looking, self._lock:
-            for connection, pid in ((self._view, self._view_pid), (self._handle, self._pid)):
-                if connection is not None and pid == os.getpid():
+            for connection in (self._view, self._handle):
+                if connection is not None:
                     connection.close()
             self._handle = self._view = None
+
+    def before_fork(self) -> None:
+        """Wait until no thread uses a connection, and close them."""
+        self._looking.acquire()
+        self._lock.acquire()
+        self.close()
+
+    def after_fork(self) -> None:
+        """Let threads use them again, in the parent as in the child."""
+        self._lock.release()
+        self._looking.release()
+
+
+_alive: Final[WeakSet[SqliteIndex]] = WeakSet()
+_held: Final[list[SqliteIndex]] = []
+_forking: Final = threading.Lock()
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    _held.extend(sorted(_alive, key=id))
+    for index in _held:
+        index.before_fork()
+
+
+def _after_fork() -> None:
+    for index in _held:
+        index.after_fork()
+    _held.clear()
+    _forking.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _require(db: sqlite3.Connection, key: str, condition: Precondition) -> None:

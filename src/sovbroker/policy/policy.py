@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final
 
 from sovbroker.detect import Scan
 from sovbroker.errors import Diagnostic, InvalidArgument
+from sovbroker.forks import ForkLock
 from sovbroker.labels import Label, Lattice
 from sovbroker.policy.classify import Classifier, Entry
 from sovbroker.policy.decision import Choice, Decision, Operation
@@ -121,7 +121,7 @@ class Policy:
         self.bits: Callable[[str], int] = self._classifier.bits
         """The joined bits of every rule and waiver that matches a key by its path alone. The hot path; see `cell`."""
         self._days = sorted(world.epochs() | {waiver.expires for waiver in book.waivers})
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._epochs: dict[int, _Epoch] = {}
         self._epoch = self._epoch_at(self._today())
 

@@ -196,7 +196,8 @@ def test_a_broken_promise_is_seen(mutant):
 
 
 def test_the_model_sees_a_store_that_loses_writes(monkeypatch):
-    monkeypatch.setattr(model, "RUNS", settings(model.RUNS, max_examples=200, phases=[Phase.generate]))
+    monkeypatch.setattr(model, "RUNS", settings(model.RUNS, phases=[Phase.generate]))
+    monkeypatch.setattr(StoreSuite, "examples", 200)
 
     class Losing(MemoryStore):
         def copy(self, source, destination):

@@ -12,21 +12,17 @@ Subclass `StoreSuite` in a test module, and give it a store with an empty contai
             store.close()
 
 A feature that the store declares is tested by its behaviour, one that it does not declare by `NotSupported`; nothing is
-skipped. `sovbroker.testing` must be imported before this package (it is, by the import system), so that pytest explains
-the assertions.
+skipped. With a fixture `store` of the module instead, further suites put a whole broker over the same store:
+`ClearSuite`, `SealedSuite`, `HiddenSuite` and `AwaitedSuite`.
+
+`sovbroker.testing` must be imported before this package (it is, by the import system), so that pytest explains the
+assertions.
 """
 
 from __future__ import annotations
 
-from sovbroker.testing.conformance.bodies import BodySuite
-from sovbroker.testing.conformance.listings import ListingSuite
-from sovbroker.testing.conformance.model import ModelSuite
-from sovbroker.testing.conformance.sharing import SharingSuite
+from sovbroker.testing.conformance.suite import StoreSuite
 from sovbroker.testing.conformance.traits import Traits
-from sovbroker.testing.conformance.uploads import UploadSuite
+from sovbroker.testing.conformance.wrappers import AwaitedSuite, ClearSuite, HiddenSuite, SealedSuite
 
-__all__ = ["StoreSuite", "Traits"]
-
-
-class StoreSuite(BodySuite, ListingSuite, UploadSuite, SharingSuite, ModelSuite):
-    """Every promise of `Store`. Needs a fixture `store`: an open store with an empty container."""
+__all__ = ["AwaitedSuite", "ClearSuite", "HiddenSuite", "SealedSuite", "StoreSuite", "Traits"]

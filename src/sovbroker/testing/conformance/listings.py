@@ -84,7 +84,7 @@ class ListingSuite(Traits):
 
     def test_many_objects(self, store: Store) -> None:
         """More than one page, listed in full and in order; then deleted in bulk, only those that are named."""
-        keys = [f"many/{number % 7}/{number:05}" for number in range(1100)]
+        keys = [f"many/{number % 7}/{number:05}" for number in range(self.many)]
         stay = "stay here"
         store.put(stay, b"stays", size=5)
         with ThreadPoolExecutor(16) as pool:
@@ -94,8 +94,8 @@ class ListingSuite(Traits):
         assert sorted(listed) == sorted(keys)
         if usable(store, Feature.ORDERED_LIST):
             assert listed == sorted(keys)
-            after = sorted(keys)[1050]
-            assert keys_of(store.list("many/", start_after=after)) == sorted(keys)[1051:]
+            after = sorted(keys)[-20]
+            assert keys_of(store.list("many/", start_after=after)) == sorted(keys)[-19:]
         if usable(store, Feature.DELIMITER):
             folded = list(store.list("many/", delimiter="/"))
             assert prefixes_of(folded) == [f"many/{number}/" for number in range(7)]

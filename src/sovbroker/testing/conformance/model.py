@@ -23,7 +23,6 @@ FLAT = ("a", "d/b", "a.b", "é")
 KEYS = st.integers(0, len(NESTED) - 1)
 BODIES = st.binary(max_size=300) | st.integers(0, 200_000).map(bytes)
 RUNS = settings(
-    max_examples=20,
     stateful_step_count=20,
     deadline=None,
     database=None,
@@ -141,4 +140,4 @@ class ModelSuite(Traits):
     def test_behaves_like_a_dictionary(self, store: Store) -> None:
         """Puts, overwrites, deletions, copies and listings, in any order."""
         bound = {"store": store, "names": NESTED if self.nested else FLAT}
-        run_state_machine_as_test(type("Run", (Machine,), bound), settings=RUNS)
+        run_state_machine_as_test(type("Run", (Machine,), bound), settings=settings(RUNS, max_examples=self.examples))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+from sovbroker.errors import InvalidArgument, NotFound
 from sovbroker.ports import NO_METADATA, Feature, Store
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "known",
     "load",
     "pattern",
+    "segmented",
     "usable",
 ]
 
@@ -87,11 +89,39 @@ class Traits:
     error; the same bytes may be sent again at every store.
 
     `retention`: for how many seconds the suite retains an object and then waits, where the store retains any.
+
+    `shared`: what one process stores, another one finds.
+
+    `remembers`: the store answers from what it remembers, so that a key which it could not hold is one that is missing.
+
+    `any_metadata`: metadata are any texts by names that are not empty.
+
+    `many` objects are more than fit one page of a listing. `examples`: how many sequences of calls are compared with a
+    dictionary.
     """
 
     nested: ClassVar[bool] = True
     replaces_parts: ClassVar[bool] = True
     retention: ClassVar[float] = 2.0
+    shared: ClassVar[bool] = True
+    remembers: ClassVar[bool] = False
+    any_metadata: ClassVar[bool] = False
+    many: ClassVar[int] = 1100
+    examples: ClassVar[int] = 20
+
+    def refuses(self, key: str) -> bool:
+        """Whether the store refuses one of the keys that the others hold; say why in the subclass."""
+        del key
+        return False
+
+    def longest(self, store: Store, letter: str) -> str:
+        """Return the longest key that the store holds, in segments of `letter`."""
+        return segmented(letter, store.limits.key_max)
+
+    @property
+    def unreadable(self) -> tuple[type[Exception], ...]:
+        """What reading under a key that cannot be held raises."""
+        return (InvalidArgument, NotFound) if self.remembers else (InvalidArgument,)
 
 
 class BrokenError(Exception):
@@ -113,6 +143,13 @@ class Trickle:
         count = min(self._step, len(self._data) if size < 0 else size)
         data, self._data = bytes(self._data[:count]), self._data[count:]
         return data
+
+
+def segmented(letter: str, length: int) -> str:
+    """Return a key of `length` bytes, in segments of up to 99 bytes of `letter`."""
+    segment = letter * (99 // len(letter.encode()))
+    key = "/".join([segment] * (length // 97 + 1)).encode()[:length].decode(errors="ignore").rstrip("/")
+    return key + "k" * (length - len(key.encode()))
 
 
 def pattern(size: int, *, seed: int = 1) -> bytes:

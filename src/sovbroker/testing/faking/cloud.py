@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar, cast
 from sovbroker.catalogue import load
 from sovbroker.catalogue.facts import Target
 from sovbroker.errors import InvalidArgument, NotSupported, StoreError, Unavailable
-from sovbroker.keys.service import ForkLock
+from sovbroker.forks import ForkLock
 from sovbroker.ports import (
     NO_METADATA,
     Binding,
