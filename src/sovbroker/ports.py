@@ -20,9 +20,12 @@ from typing import Protocol, Self, runtime_checkable
 from sovbroker.errors import StoreError
 
 __all__ = [
+    "AccessKey",
+    "Accounts",
     "Adapter",
     "Binding",
     "Bytes",
+    "Container",
     "Credentials",
     "Feature",
     "Inspection",
@@ -40,6 +43,7 @@ __all__ = [
     "Support",
     "Upload",
     "UploadInfo",
+    "User",
 ]
 
 Bytes = bytes | bytearray | memoryview
@@ -397,6 +401,77 @@ class Adapter(Protocol):
 
     def __call__(self, binding: Binding, /) -> Store:
         """Open the store of `binding`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody at a provider who may hold keys for its storage. `status` is the provider's word, such as `ok`."""
+
+    id: str
+    name: str
+    description: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a provider's storage, and the region that it is in."""
+
+    name: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A pair of keys for S3. The secret is never printed, never pickled."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Refuse to be pickled: secrets do not travel."""
+        raise TypeError("a key cannot be pickled")
+
+
+class Accounts(Protocol):
+    """The account plane of a provider: one project of it, with its users and their keys for storage.
+
+    An entry point of the group `sovbroker.accounts`, named as the catalogue names the provider, is a function that
+    opens it for a `Binding`, whose container is the project. Every failure is an error of `sovbroker.errors`. Nothing
+    that changes something is repeated here: whether it happened can be looked up.
+    """
+
+    def regions(self) -> Sequence[str]:
+        """Return the regions of the project."""
+        ...
+
+    def containers(self) -> Sequence[Container]:
+        """Return the containers of the project's S3 storage, in all regions."""
+        ...
+
+    def users(self) -> Sequence[User]:
+        """Return the users of the project."""
+        ...
+
+    def create_user(self, description: str) -> User:
+        """Make a user who may use the project's storage, and return it as soon as it can have keys."""
+        ...
+
+    def keys(self, user: str) -> Sequence[str]:
+        """Return the access keys of a user, by the user's id. Raises NotFound."""
+        ...
+
+    def create_key(self, user: str) -> AccessKey:
+        """Make a pair of keys for a user. Raises NotFound."""
+        ...
+
+    def delete_key(self, user: str, access_key: str) -> None:
+        """Remove a pair of keys. Removing what is not there succeeds."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back. May be called twice."""
         ...
 
 

@@ -336,6 +336,7 @@ class Noting(BaseHTTPRequestHandler):
         self.send_response_only(200)
         self.send_header("Content-Length", "0")
         self.send_header("Last-Modified", "Wed, 21 Oct 2026 07:28:00 GMT")
+        self.send_header("ETag", "0x1")
         self.end_headers()
 
     do_PUT = do_GET = do_HEAD = do_POST = do_CONNECT = respond  # noqa: N815 - the library's names
