@@ -563,18 +563,33 @@ def test_that_nothing_can_be_cleared_away_fails_no_put(opened, proxy):
     assert load(store, "after") == b"x"
 
 
-def test_what_a_source_that_broke_has_left_behind_is_removed(store, waiting):
-    class Breaking:
-        def __init__(self):
-            self.left = 3
+class Breaking:
+    """A source that gives two megabytes of what was announced."""
 
-        def read(self, size=-1):
-            self.left -= 1
-            if not self.left:
-                raise RuntimeError("the source broke")
-            return bytes(1 << 20)
+    def __init__(self):
+        self.left = 3
 
-    for _ in range(3):
-        with pytest.raises(RuntimeError, match="the source broke"):
-            store.put("object", Breaking(), size=40 << 20)
-        assert waiting() == []
+    def read(self, size=-1):
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError("the source broke")
+        return bytes(1 << 20)
+
+
+def test_what_a_source_that_broke_has_left_behind_is_removed(server, bucket, waiting):
+    server.create_folder(bucket)
+    store = build(server.binding(bucket))
+    with pytest.raises(RuntimeError, match="the source broke"):
+        store.put("object", Breaking(), size=40 << 20)
+    assert waiting() == []
+    store.close()
+
+
+def test_a_server_that_still_writes_after_a_break_is_asked_again_to_remove_it(store, proxy):
+    with pytest.raises(RuntimeError, match="the source broke"):
+        store.put("object", Breaking(), size=40 << 20)
+    assert [seen.method for seen in proxy.seen] == ["MKCOL", "PROPFIND", "DELETE", "DELETE", "DELETE"]
+    proxy.script(Status(500))
+    with pytest.raises(Unavailable):
+        store.put("object", b"x", size=1)
+    assert [seen.method for seen in proxy.seen][-2:] == ["PUT", "DELETE"]
