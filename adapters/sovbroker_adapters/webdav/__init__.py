@@ -27,8 +27,9 @@ server tells one), and then it is moved to its name. Many servers remove what is
 finds nothing asks whether such a move is under way, and waits for a moment; a listing may miss the object meanwhile.
 `conditional-put` relies on `Overwrite: F` and counts as absent unless it is set: most servers look first and then move.
 
-There are no metadata and no uploads in parts. Collections that have become empty stay: removing one would remove what
-another writer has just put into it.
+What waits in `=new` for more than a week was left by a process that was killed, and is removed by the first put of a
+later one. There are no metadata and no uploads in parts. Collections that have become empty stay: removing one would
+remove what another writer has just put into it.
 """
 
 from __future__ import annotations

@@ -65,10 +65,11 @@ class Digest:
 
 
 class Outgoing:
-    """One sending of a body. `error` is what the body's source raised."""
+    """One sending of a body. `error` is what the body's source raised; `broke_off`: only a part of it was sent."""
 
     def __init__(self, body: Bytes | Source, *, size: int, digest: Digest) -> None:
         self.error: BaseException | None = None
+        self.broke_off = False
         self._blocks = blocks(body, size=size)
         self._digest = digest
         self._hash = digest.begin()
@@ -77,10 +78,12 @@ class Outgoing:
         """Yield the blocks to send; once."""
         try:
             for block in self._blocks:
+                self.broke_off = True
                 yield block
                 # After the block is on its way, so that the digest is made while the network works.
                 if self._hash is not None:
                     self._hash.update(block)
+            self.broke_off = False
         except GeneratorExit:
             raise
         except BaseException as error:

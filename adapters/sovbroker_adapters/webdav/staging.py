@@ -7,10 +7,12 @@ just being replaced: many servers remove what is there before they move.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Final, TypeVar
 
@@ -34,6 +36,9 @@ CONFLICT: Final = 409
 MISSING_ABOVE: Final = frozenset({404, CONFLICT})
 REMOVED: Final = (NotFound, PermissionDenied, Unavailable)
 MOMENTS: Final = (0.01, 0.03, 0.1, 0.3)
+AFTERWARDS: Final = (0.0, 0.1, 0.4)
+ABANDONED: Final = timedelta(days=7)
+OWN: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}")
 IN_MEMORY: Final = (bytes, bytearray, memoryview)
 
 
@@ -67,7 +72,10 @@ class Staging:
             same = found.size == size and not sent.contradicts(found.checksums) and not sent.contradicts(told)
             self._check(same, key, f"the store holds something else than the {size} bytes that were sent")
         except BaseException as error:
-            self.drop(name)
+            # A server that was cut off in the middle may still be writing down what has come.
+            for moment in AFTERWARDS if sent.broke_off else (0.0,):
+                time.sleep(moment)
+                self.drop(name)
             if sent.error is not None and isinstance(error, SovbrokerError):
                 raise sent.error from None
             raise
@@ -141,6 +149,8 @@ class Staging:
     def _ask_below(self, collection: str, call: Call, *, again: bool) -> str:
         """Make a call that needs a collection, and the collection if need be; return the checksums that were told."""
         remembered = self._make(collection)
+        if collection == WAITING and not remembered:
+            self._clear_away()
         status, told = self._connection.ask(call)
         if status in call.also and remembered and again:
             self._forget(collection)
@@ -156,6 +166,13 @@ class Staging:
         """Remove a waiting body; if it cannot be removed, nobody will read it."""
         with suppress(SovbrokerError):
             self._connection.ask(Call("DELETE", name, again=False))
+
+    def _clear_away(self) -> None:
+        """Remove what has waited for a week: whoever was to move it was killed, or lost its connection."""
+        with suppress(SovbrokerError):
+            for name, entry in self._connection.members(WAITING, wanted=lambda name: bool(OWN.fullmatch(name))).items():
+                if entry.modified is not None and datetime.now(UTC) - entry.modified > ABANDONED:
+                    self.drop(WAITING + name)
 
     def awaiting(self, key: str, ask: Callable[[], T]) -> T:
         """Ask for an object; if there is none while one is on its way, ask again a few times. Raises NotFound."""

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import io
 import urllib.parse
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -518,3 +519,77 @@ def test_a_copy_of_another_length_is_not_published(store, proxy, bucket, waiting
     assert waiting() == []
     with pytest.raises(NotFound):
         store.head("copied")
+
+
+# --- what nobody moves any more
+
+DAY = "{:%a, %d %b %Y %H:%M:%S GMT}"
+
+
+def test_what_has_waited_for_a_week_is_removed_by_the_first_put(opened, proxy, bucket):
+    opened().put("before", b"x", size=1)
+    store = opened()
+    now = datetime.now(UTC)
+    entries = {
+        f"{'a' * 32}-{'0' * 32}": now - timedelta(days=8),
+        f"{'b' * 32}-{'0' * 32}": now - timedelta(days=6),
+        "somebody-else-s": now - timedelta(days=800),
+    }
+    entry = (
+        "<d:response><d:href>/{}/=new/{}</d:href><d:propstat><d:prop><d:getcontentlength>1</d:getcontentlength>"
+        "<d:getlastmodified>{}</d:getlastmodified></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+        "</d:response>"
+    )
+    itself = (
+        f"<d:response><d:href>/{bucket}/=new/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/>"
+        "</d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
+    )
+    told = itself + "".join(entry.format(bucket, name, DAY.format(at)) for name, at in entries.items())
+    listing = f'<d:multistatus xmlns:d="DAV:">{told}</d:multistatus>'.encode()
+    proxy.script(None, Status(207, listing, XML))
+    store.put("after", b"x", size=1)
+    removed = [seen.target for seen in proxy.seen if seen.method == "DELETE"]
+    assert removed == [f"/{bucket}/=new/{'a' * 32}-{'0' * 32}"]
+    before = len(proxy.seen)
+    store.put("again", b"x", size=1)
+    assert [seen.method for seen in proxy.seen[before:]] == ["PUT", "PROPFIND", "MOVE"]
+
+
+def test_that_nothing_can_be_cleared_away_fails_no_put(opened, proxy):
+    opened().put("before", b"x", size=1)
+    store = opened()
+    proxy.script(None, Status(500))
+    store.put("after", b"x", size=1)
+    assert load(store, "after") == b"x"
+
+
+class Breaking:
+    """A source that gives two megabytes of what was announced."""
+
+    def __init__(self):
+        self.left = 3
+
+    def read(self, size=-1):
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError("the source broke")
+        return bytes(1 << 20)
+
+
+def test_what_a_source_that_broke_has_left_behind_is_removed(server, bucket, waiting):
+    server.create_folder(bucket)
+    store = build(server.binding(bucket))
+    with pytest.raises(RuntimeError, match="the source broke"):
+        store.put("object", Breaking(), size=40 << 20)
+    assert waiting() == []
+    store.close()
+
+
+def test_a_server_that_still_writes_after_a_break_is_asked_again_to_remove_it(store, proxy):
+    with pytest.raises(RuntimeError, match="the source broke"):
+        store.put("object", Breaking(), size=40 << 20)
+    assert [seen.method for seen in proxy.seen] == ["MKCOL", "PROPFIND", "DELETE", "DELETE", "DELETE"]
+    proxy.script(Status(500))
+    with pytest.raises(Unavailable):
+        store.put("object", b"x", size=1)
+    assert [seen.method for seen in proxy.seen][-2:] == ["PUT", "DELETE"]
