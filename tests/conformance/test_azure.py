@@ -15,14 +15,13 @@ def service():
         yield running
 
 
-class TestAzure(StoreSuite):
-    @pytest.fixture
-    def store(self, service, bucket):
-        service.server.create_container(bucket)
-        store = build(service.server.binding(bucket))
-        yield store
-        store.close()
+@pytest.fixture(scope="module")
+def locking():
+    with BlobService(locks=True) as running:
+        yield running
 
+
+class Azure(StoreSuite):
     @pytest.mark.parametrize("key", MUST_HOLD, ids=ascii)
     def test_holds_every_reasonable_key(self, store, key):
         if not key.endswith("."):
@@ -31,3 +30,21 @@ class TestAzure(StoreSuite):
         # Azure removes dots at the end of a segment.
         with pytest.raises(InvalidArgument):
             store.put(key, b"x", size=1)
+
+
+class TestAzureWithLocks(Azure):
+    @pytest.fixture
+    def store(self, locking, bucket):
+        locking.server.create_container(bucket)
+        store = build(locking.server.binding(bucket, settings={"retention": "native"}))
+        yield store
+        store.close()
+
+
+class TestAzure(Azure):
+    @pytest.fixture
+    def store(self, service, bucket):
+        service.server.create_container(bucket)
+        store = build(service.server.binding(bucket))
+        yield store
+        store.close()
