@@ -13,6 +13,12 @@ def service():
         yield running
 
 
+@pytest.fixture(scope="module")
+def locking():
+    with BlobService(locks=True) as running:
+        yield running
+
+
 @pytest.fixture
 def store(service, bucket):
     service.server.create_container(bucket)
@@ -25,6 +31,15 @@ class TestAzure(StoreSuite):
     def refuses(self, key):
         # Azure removes dots at the end of a segment.
         return key.endswith(".")
+
+
+class TestAzureWithLocks(TestAzure):
+    @pytest.fixture
+    def store(self, locking, bucket):
+        locking.server.create_container(bucket)
+        store = build(locking.server.binding(bucket, settings={"retention": "native"}))
+        yield store
+        store.close()
 
 
 class TestAzureSealed(SealedSuite):

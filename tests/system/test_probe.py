@@ -78,9 +78,9 @@ def test_fake_gcs(bucket):
         found, lines = matrix("gcs", server.binding(bucket))
     assert found == {
         Feature.MULTIPART: EMULATED,
-        Feature.RETENTION: UNSAFE,
+        Feature.RETENTION: ABSENT,
         Feature.PRESIGN: ABSENT,
-        Aspect.VERSIONS: None,
+        Aspect.VERSIONS: ABSENT,
     }
     assert not [line for line in lines if line.wrong]
 
@@ -91,7 +91,7 @@ def test_blob_service(bucket):
         found, lines = matrix("azure", service.server.binding(bucket))
     assert found == {
         Feature.MULTIPART: EMULATED,
-        Feature.RETENTION: UNSAFE,
+        Feature.RETENTION: ABSENT,
         # It looks at no signature.
         Feature.PRESIGN: UNSAFE,
         # Azure takes dots away from the end of a segment, so that the adapter refuses them.
@@ -99,6 +99,18 @@ def test_blob_service(bucket):
         Aspect.VERSIONS: None,
     }
     assert [line.name for line in lines if line.wrong] == [Feature.PRESIGN]
+
+
+def test_blob_service_with_locks(bucket):
+    with BlobService(locks=True) as service:
+        service.server.create_container(bucket)
+        found, lines = matrix("azure", service.server.binding(bucket))
+    assert found == {
+        Feature.MULTIPART: EMULATED,
+        Feature.PRESIGN: UNSAFE,
+        Aspect.KEYS: ABSENT,
+    }
+    assert [line.name for line in lines if line.better] == [Feature.RETENTION]
 
 
 def test_a_folder(tmp_path):

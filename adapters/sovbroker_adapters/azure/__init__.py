@@ -24,6 +24,10 @@ shared access signature for the container: the token, or a URL that holds it. Wi
 environment's proxies, credentials and certificates are not looked at, the metadata service of a cloud's machines is
 never asked, and redirects are not followed.
 
+`retention` counts as absent unless it is set, or a probe finds that it holds: the container has to be made with
+version-level immutability. Then `retain` sets a locked policy on the blob, which nobody can take back, and a retained
+blob is asked for before it is removed: the service would keep it as an older version and say that it is gone.
+
 What was stored is verified by the MD5 that the service computes; else by the size that it reports.
 
 Azure knows no uploads in parts, only blocks beside a blob that belong to nobody. So each upload has a marker, an empty

@@ -32,6 +32,7 @@ from sovbroker_adapters.azure.copying import copy, link
 from sovbroker_adapters.azure.listing import Listing
 from sovbroker_adapters.azure.names import check_name
 from sovbroker_adapters.azure.proof import Proof
+from sovbroker_adapters.azure.retaining import Retention, inspect
 from sovbroker_adapters.azure.settings import Settings
 from sovbroker_adapters.bodies import blocks
 from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
@@ -147,6 +148,8 @@ class AzureStore:
     def delete(self, key: str) -> None:
         """See `Store.delete`. Snapshots of the object go with it."""
         self._check_name(key)
+        if self.capabilities[Feature.RETENTION].usable:
+            Retention(self._proof).check_free(key)
         try:
             self._connection.blob(lambda blob: blob.delete_blob(delete_snapshots="include"), key)
         except NotFound as error:
@@ -213,13 +216,13 @@ class AzureStore:
     def retain(self, key: str, *, until: datetime) -> None:
         """See `Store.retain`."""
         self._check_name(key)
-        check_until(until)
+        end = check_until(until)
         self._need(Feature.RETENTION, key)
+        Retention(self._proof).hold(key, end)
 
     def inspect(self) -> Inspection:
         """See `Store.inspect`."""
-        next(iter(self.list()), None)
-        return Inspection()
+        return inspect(self._connection)
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -21,6 +21,10 @@ a feature's name   `native`, `absent`, `unsafe`         how the service offers i
 `conditional-put` is native: an object is made on the condition that it has no generation yet. Set it to `unsafe` for an
 emulator that ignores conditions.
 
+`retention` counts as absent unless it is set, or a probe finds that it holds: the bucket has to be made with object
+retention. Then `retain` sets a locked one, which nobody can take back, and an object is asked whether it is retained
+before it is removed: a bucket with versions would keep it as an older one and say that it is gone.
+
 The credential is `service_account`: the JSON text of a service account's key, or the path of a file that holds it and
 that nobody else can read. The adapter signs its own tokens with it, so that no token is ever asked for; the addresses
 that stand in a key are not looked at. With `ambient`, the file that GOOGLE_APPLICATION_CREDENTIALS names or gcloud's

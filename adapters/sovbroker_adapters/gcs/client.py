@@ -104,6 +104,11 @@ class Connection:
         """Return the path of an object in the JSON interface; without a key, that of all objects."""
         return f"/storage/v1/b/{self.bucket}/o" + (f"/{quote(key, safe='')}" if key else "")
 
+    @property
+    def container(self) -> str:
+        """The path of the bucket itself in the JSON interface."""
+        return f"/storage/v1/b/{self.bucket}"
+
     def ask(self, call: Call) -> Answer:
         """Send a request and return the JSON object that answers it: nothing in it is certain, not even a field.
 

@@ -29,6 +29,7 @@ from sovbroker_adapters.gcs.listing import Listing
 from sovbroker_adapters.gcs.names import check_name
 from sovbroker_adapters.gcs.objects import Objects, each
 from sovbroker_adapters.gcs.resources import header_checksum, info_of_headers
+from sovbroker_adapters.gcs.retaining import Retention, inspect
 from sovbroker_adapters.gcs.settings import Settings
 from sovbroker_adapters.gcs.upload import GcsUpload, begin, unfinished
 
@@ -49,6 +50,7 @@ class GcsStore:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._objects = Objects(connection)
+        self._retention = Retention(connection)
         self._limits = settings.limits
         self._page = settings.page
         # Nobody, or a user whose key is not here, signs nothing.
@@ -120,7 +122,7 @@ class GcsStore:
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
         check_name(key, limits=self.limits)
-        self._objects.remove(key, key=key)
+        self._remove(key)
 
     def delete_many(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
         """See `Store.delete_many`. Several requests at once: the service's own bulk request saves it no work."""
@@ -129,7 +131,7 @@ class GcsStore:
 
         def work(key: str) -> StoreError | None:
             try:
-                self._objects.remove(key, key=key)
+                self._remove(key)
             except StoreError as error:
                 if error.key is None:
                     raise
@@ -182,17 +184,22 @@ class GcsStore:
     def retain(self, key: str, *, until: datetime) -> None:
         """See `Store.retain`."""
         check_name(key, limits=self.limits)
-        check_until(until)
+        end = check_until(until)
         need(Feature.RETENTION, self.capabilities, target=self.target, key=key)
+        self._retention.hold(key, end)
 
     def inspect(self) -> Inspection:
         """See `Store.inspect`."""
-        next(iter(self.list()), None)
-        return Inspection()
+        return inspect(self._connection)
 
     def close(self) -> None:
         """See `Store.close`."""
         self._connection.close()
+
+    def _remove(self, key: str) -> None:
+        if self.capabilities[Feature.RETENTION].usable:
+            self._retention.check_free(key)
+        self._objects.remove(key, key=key)
 
     def _check_metadata(self, metadata: Mapping[str, str], key: str) -> None:
         if metadata:

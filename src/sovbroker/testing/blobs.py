@@ -17,7 +17,8 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Final, Self
@@ -30,6 +31,8 @@ __all__ = ["BlobService"]
 
 LISTED: Final = re.compile(r"<Latest>([^<]*)</Latest>")
 META: Final = "x-ms-meta-"
+UNTIL: Final = "x-ms-immutability-policy-until-date"
+MODE: Final = "x-ms-immutability-policy-mode"
 NOTHING: Final[Mapping[str, str]] = {}
 FORBIDDEN, MISSING, CONFLICT, FAILED, RANGE = 403, 404, 409, 412, 416
 _versions = count(1)
@@ -44,6 +47,12 @@ class Blob:
     etag: str = ""
     joined: dict[str, bytes] = field(default_factory=dict[str, bytes])
     loose: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    until: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether its immutability policy is in force."""
+        return bool(self.until) and parsedate_to_datetime(self.until) > datetime.now(UTC)
 
     def write(self, body: bytes, metadata: Mapping[str, str], joined: dict[str, bytes] | None = None) -> None:
         """Replace the body; blocks that are not part of it are gone."""
@@ -102,9 +111,13 @@ class Http(ThreadingHTTPServer):
 
 
 class BlobService:
-    """The service, from `with` to its end, on a free port of 127.0.0.1. `server` says how to reach it."""
+    """The service, from `with` to its end, on a free port of 127.0.0.1. `server` says how to reach it.
 
-    def __init__(self) -> None:
+    With `locks`, its containers have version-level immutability; versions are not kept.
+    """
+
+    def __init__(self, *, locks: bool = False) -> None:
+        self._locks = locks
         self._containers: dict[str, dict[str, Blob]] = {}
         self._lock = threading.Lock()
         self._http = Http(("127.0.0.1", 0), _handler(self._answer))
@@ -146,10 +159,13 @@ class BlobService:
         blobs = self._blobs(request)
         if request.query.get("comp") == "list":
             return Answer(200, {"Content-Type": "application/xml"}, _listing(request, blobs))
-        return Answer(200, {"ETag": '"0x1"', "Last-Modified": formatdate(usegmt=True)})
+        told = {"x-ms-immutable-storage-with-versioning-enabled": str(self._locks).lower()}
+        return Answer(200, {"ETag": '"0x1"', "Last-Modified": formatdate(usegmt=True), **told})
 
     def _put(self, request: Request, blobs: dict[str, Blob]) -> Answer:
         kind, body = request.query.get("comp"), request.body
+        if kind == "immutabilityPolicies":
+            return self._hold(request, blobs)
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         if request.headers.get("content-md5", digest) != digest:
             raise RefusalError(400, "Md5Mismatch")
@@ -173,6 +189,18 @@ class BlobService:
         if copied:
             return Answer(202, {"ETag": blob.etag, "x-ms-copy-status": "success", "x-ms-copy-id": "1"})
         return Answer(201, {"ETag": blob.etag, "Content-MD5": digest})
+
+    def _hold(self, request: Request, blobs: dict[str, Blob]) -> Answer:
+        blob = blobs.get(request.name)
+        if blob is None or blob.body is None:
+            raise RefusalError(MISSING, "BlobNotFound")
+        if not self._locks:
+            raise RefusalError(CONFLICT, "FeatureNotSupportedForAccount")
+        until = request.headers[UNTIL]
+        if blob.held and parsedate_to_datetime(until) < parsedate_to_datetime(blob.until):
+            raise RefusalError(CONFLICT, "BlobImmutableDueToPolicy")
+        blob.until = until
+        return Answer(200, {UNTIL: until, MODE: request.headers[MODE].lower()})
 
     def _source(self, request: Request) -> tuple[Blob, bytes]:
         url = urlsplit(request.headers["x-ms-copy-source"])
@@ -204,6 +232,7 @@ class BlobService:
             raise RefusalError(MISSING, "BlobNotFound")
         headers = {META + name: value for name, value in blob.metadata.items()}
         headers |= {"ETag": blob.etag, "Last-Modified": formatdate(usegmt=True), "x-ms-blob-type": "BlockBlob"}
+        headers |= {UNTIL: blob.until, MODE: "locked"} if blob.until else {}
         asked = request.headers.get("x-ms-range", request.headers.get("range"))
         if asked is None:
             return Answer(200, headers, blob.body)
@@ -215,6 +244,8 @@ class BlobService:
         blob = blobs.get(request.name)
         if blob is None or blob.body is None:
             raise RefusalError(MISSING, "BlobNotFound")
+        if blob.held:
+            raise RefusalError(CONFLICT, "BlobImmutableDueToPolicy")
         del blobs[request.name]
         return Answer(202)
 
