@@ -39,6 +39,10 @@ RCLONE: Final[Mapping[str, str | int | bool]] = MappingProxyType(
     # It counts other headers as metadata, too.
     {"conditional-put": "unsafe", "keys": "files", "metadata_max": 1500}
 )
+VERSIONED: Final = (
+    b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'
+    b"</VersioningConfiguration>"
+)
 CommandOf = Callable[[int], Sequence[str]]
 
 # PR_SET_PDEATHSIG has to be called in the child, and code between fork and exec is unsafe beside threads: so a small
@@ -74,25 +78,38 @@ class Server:
         """`host:port`, as `Binding.hosts` takes it."""
         return urlsplit(self.url).netloc
 
-    def create_bucket(self, name: str) -> None:
-        """Make a bucket; one that is there already is kept. Needs the extra `s3`."""
+    def create_bucket(self, name: str, *, lock: bool = False, versioned: bool = False) -> None:
+        """Make a bucket; one that is there already is kept. Needs the extra `s3`.
+
+        `versioned`: what is removed or replaced stays as an older version. `lock`: objects can be retained; such a
+        bucket keeps versions, too.
+        """
+        headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock else {}
+        status, said = self.send("PUT", f"/{name}", headers=headers)
+        if status == 200 and versioned and not lock:  # noqa: PLR2004 - made just now
+            status, said = self.send("PUT", f"/{name}?versioning", VERSIONED)
+        if status not in {200, 409}:
+            raise ConfigError(f"the bucket `{name}` was not made: {status} {said[:300]!r}")
+
+    def send(
+        self, method: str, path: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Send one signed request, as an administrator's tools would; return status and body. Needs the extra `s3`."""
         try:
             from botocore.auth import S3SigV4Auth  # noqa: PLC0415 - the SDK is loaded by those who use it
             from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - as above
             from botocore.credentials import Credentials as Keys  # noqa: PLC0415 - as above
         except ModuleNotFoundError as error:
             raise ConfigError("boto3 is not installed; run `pip install 'sovbroker[s3]'`") from error
-        request = AWSRequest(method="PUT", url=f"{self.url}/{name}", data=b"")
+        request = AWSRequest(method=method, url=f"{self.url}{path}", data=body, headers=dict(headers or {}))
         S3SigV4Auth(Keys(self.access_key, self.secret_key), "s3", "us-east-1").add_auth(request)
         connection = HTTPConnection(self.host, timeout=READY_WITHIN)
         try:
-            connection.request("PUT", f"/{name}", body=b"", headers=dict(request.headers.items()))
+            connection.request(method, path, body=body, headers=dict(request.headers.items()))
             answer = connection.getresponse()
-            said = answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
-        if answer.status not in {200, 409}:
-            raise ConfigError(f"the bucket `{name}` was not made: {answer.status} {said[:300]!r}")
 
     def binding(
         self, bucket: str, *, target: str = "test", settings: Mapping[str, str | int | bool] | None = None
