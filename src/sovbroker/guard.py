@@ -354,7 +354,8 @@ def _check_random(target: str, sealed: memoryview) -> None:
         return
     by_chance = VALUES * (1 - (1 - 1 / VALUES) ** size)
     share = 0.9 if size >= SAMPLE_SURE else 0.6
-    if len(set(sealed[:size])) < share * by_chance:
+    # Bytes are iterated faster than a view.
+    if len(set(bytes(sealed[:size]))) < share * by_chance:
         raise _refused(target, "the body does not look encrypted")
 
 

@@ -22,6 +22,7 @@ PAD: Final = 64
 NONCE: Final = 12
 LENGTH: Final = 4
 INFO: Final = b"sovbroker metadata 1"
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def seal_metadata(dek: Secret | Buffer, context: Context, mapping: Mapping[str, object]) -> bytes:
@@ -34,13 +35,7 @@ def seal_metadata(dek: Secret | Buffer, context: Context, mapping: Mapping[str, 
     if mapping.get("label", context.label) != context.label or not context.label:
         raise InvalidArgument(f"the metadata's label must be the context's, `{context.label}`")
     try:
-        text = json.dumps(
-            {**mapping, "label": context.label},
-            ensure_ascii=False,
-            allow_nan=False,
-            sort_keys=True,
-            separators=(",", ":"),
-        ).encode()
+        text = _compact({**mapping, "label": context.label}).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgument("metadata are names and JSON values in text that has a UTF-8 form") from error
     plain = len(text).to_bytes(LENGTH, "big") + text

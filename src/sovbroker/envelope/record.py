@@ -34,6 +34,7 @@ WRAPPED: Final = re.compile(r"[A-Za-z0-9_.-]{1,8192}")
 VERSION: Final = re.compile(r"([0-9]{1,9})c?~", re.ASCII)
 VERSION_KNOWN: Final = 1
 ENTRY_MAX: Final = 1 << 24
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +239,7 @@ def _decode(text: str) -> bytes:
 
 def _to_json(metadata: Mapping[str, object]) -> bytes:
     try:
-        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-        return text.encode()
+        return _compact(dict(metadata)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgument("metadata are names and JSON values in text that has a UTF-8 form") from error
 

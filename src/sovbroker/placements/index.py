@@ -57,7 +57,10 @@ class State(StrEnum):
 
 
 class Durability(StrEnum):
-    """What an acknowledged write survives: a `POWER` failure, or no more than the death of the `PROCESS`."""
+    """What an acknowledged write of a new object survives: a `POWER` failure, or the death of the `PROCESS` alone.
+
+    What replaces or removes something survives both.
+    """
 
     POWER = "power"
     PROCESS = "process"

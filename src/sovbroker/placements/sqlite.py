@@ -40,8 +40,9 @@ T = TypeVar("T")
 class SqliteIndex:
     """A `PlacementIndex` in the SQLite file `path`, created (mode 0600) when it does not exist.
 
-    A commit is flushed before it returns where `durability` is `POWER`. Otherwise the system writes it within seconds,
-    and a power failure may undo the last commits, whole and in order; the death of the process undoes none.
+    A commit is flushed before it returns where `durability` is `POWER`. Otherwise only one that dooms something is, as
+    copies are removed on the strength of it; a power failure may undo the last of the others, whole and in order, and
+    the death of the process none.
     """
 
     def __init__(self, path: Path, *, durability: Durability = Durability.POWER) -> None:
@@ -113,9 +114,12 @@ class SqliteIndex:
             except (sqlite3.Error, ValueError) as error:
                 raise StateError(f"cannot read the state database `{self.path}`: {error}") from error
 
-    def _write(self, work: Callable[[sqlite3.Connection], T], *, flush: bool) -> T:
-        """Do `work` in a transaction, which other threads' may share. With `flush`, it is on the disk in the end."""
-        turn = Turn(work, flush and self.durability is Durability.POWER)
+    def _write(self, work: Callable[[sqlite3.Connection], T], *, flush: bool, always: bool = False) -> T:
+        """Do `work` in a transaction, which other threads' may share.
+
+        With `flush`, it is on the disk in the end: where the durability asks for that, or `always`.
+        """
+        turn = Turn(work, flush and (always or self.durability is Durability.POWER))
         self._turns.join(turn)
         try:
             with self._lock:
@@ -132,6 +136,14 @@ class SqliteIndex:
         if turn.error is not None:
             raise turn.error
         return cast("T", turn.result)
+
+    def _lasting(self, doomed: Sequence[Leftover]) -> Sequence[Leftover]:
+        """Return what is doomed, once a power failure cannot undo that any more: its copies are about to be removed."""
+        if doomed and self.durability is not Durability.POWER:
+            # Anything that is written flushes all that was written before.
+            turn = f"PRAGMA user_version = {rows.SCHEMA_VERSION}"
+            self._write(lambda db: db.execute(turn), flush=True, always=True)
+        return doomed
 
     def _begin(self, flush: bool) -> sqlite3.Connection:  # noqa: FBT001 - what `Turns` calls it with
         connection = self._connection()
@@ -215,7 +227,7 @@ class SqliteIndex:
             db.execute("DELETE FROM intent WHERE version = ?", (placement.version,))
             return _doomed(db, keys=(placement.key, *(source or ())[:1]))
 
-        return self._write(work, flush=True)
+        return self._lasting(self._write(work, flush=True))
 
     def remove(self, key: str, *, condition: Precondition, now: datetime) -> Sequence[Leftover]:
         """See `PlacementIndex.remove`."""
@@ -226,12 +238,12 @@ class SqliteIndex:
                 raise NotFound(f"there is no object `{key}`", key=key)
             return _doomed(db, keys=(key,))
 
-        return self._write(work, flush=True)
+        return self._lasting(self._write(work, flush=True))
 
     def expire(self, now: datetime) -> int:
         """See `PlacementIndex.expire`."""
         statement = "UPDATE version SET state = 'doomed' WHERE state = 'retained' AND retain_until <= ?"
-        return self._write(lambda db: db.execute(statement, (rows.stamp(now),)).rowcount, flush=False)
+        return self._write(lambda db: db.execute(statement, (rows.stamp(now),)).rowcount, flush=True)
 
     def leftovers(self, *, due: datetime | None = None, limit: int = 1000) -> Sequence[Leftover]:
         """See `PlacementIndex.leftovers`."""
@@ -239,7 +251,7 @@ class SqliteIndex:
         with self._read() as db:
             doomed = _doomed(db, horizon=horizon, limit=limit)
             intents = rows.intents(db, "retry_at <= ? ORDER BY created LIMIT ?", horizon, max(0, limit - len(doomed)))
-        return [*doomed, *intents]
+        return [*self._lasting(doomed), *intents]
 
     def unfinished(self, version: str) -> Sequence[Leftover]:
         """See `PlacementIndex.unfinished`.

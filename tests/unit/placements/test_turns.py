@@ -7,11 +7,12 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
 from sovbroker.errors import StateError
-from sovbroker.placements import Durability, SqliteIndex
+from sovbroker.placements import CopyRow, Durability, Placement, Precondition, SqliteIndex, new_version
 from sovbroker.placements.turns import MOST, Turn
 
 
@@ -212,6 +213,33 @@ def test_what_is_flushed(tmp_path, durability, flush, level):
     found = index._write(lambda db: db.execute("PRAGMA synchronous").fetchone()[0], flush=flush)
     index.close()
     assert found == level
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_nothing_is_told_to_be_doomed_before_that_is_on_the_disk(tmp_path, durability):
+    """Whoever is told removes the copies; the old row must not come back after a power failure."""
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+
+    def row():
+        version = new_version(now)
+        return Placement("a", version, "internal", 3, now, (CopyRow("t1", f"a@{version}", sealed=True),))
+
+    index = SqliteIndex(tmp_path / "state.db", durability=durability)
+    assert index.commit(row(), condition=Precondition(), now=now) == []
+    assert index._flushing is (durability is Durability.POWER)
+    for doom in (
+        lambda: index.commit(row(), condition=Precondition(), now=now),
+        lambda: index.remove("a", condition=Precondition(), now=now),
+        index.leftovers,
+    ):
+        heard = said(index)
+        assert doom()
+        # The last transaction, and with it all before it, was flushed.
+        assert index._flushing
+        if durability is Durability.PROCESS:
+            assert heard[-1] == "COMMIT"
+            index._write(lambda db: db.execute("SELECT 1").fetchone(), flush=False)
+    index.close()
 
 
 def test_a_writer_in_the_way_is_waited_for(index):
