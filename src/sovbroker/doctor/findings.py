@@ -46,7 +46,10 @@ class Patient:
 
 
 Check = Callable[[Patient], Iterable[Finding]]
-"""One check: yields at least one finding, OK when all is well. An error that it raises becomes a finding."""
+"""One check: yields findings, OK when all is well, none where there is nothing to look at.
+
+An error that it raises becomes a finding.
+"""
 
 
 def mend_of(error: SovbrokerError) -> str:
