@@ -78,7 +78,8 @@ class Connection:
         """Close the connections of this process."""
         made = self._clients.take()
         if made is not None:
-            vars(made)["_session"].close()
+            session: Any = vars(made)["_session"]
+            session.close()
 
     def _make(self) -> Any:  # noqa: ANN401 - the SDK's client is untyped
         given = {name: self._binding.credentials.get(name) or "" for name in SECRETS}
@@ -105,7 +106,8 @@ def _client(url: str, secrets: dict[str, str], session: _Session, timeout: tuple
     """Return the SDK's client, made without its constructor: that reads the environment and three files."""
     maker = import_module("ovh").Client
     made = maker.__new__(maker)
-    vars(made).update(
+    own: dict[str, Any] = vars(made)
+    own.update(
         {f"_{name}": value for name, value in secrets.items()},
         _endpoint=url,
         _client_id=None,
