@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -78,8 +78,7 @@ class Connection:
         """Close the connections of this process."""
         made = self._clients.take()
         if made is not None:
-            session: Any = vars(made)["_session"]
-            session.close()
+            cast("dict[str, Any]", vars(made))["_session"].close()
 
     def _make(self) -> Any:  # noqa: ANN401 - the SDK's client is untyped
         given = {name: self._binding.credentials.get(name) or "" for name in SECRETS}
@@ -106,7 +105,7 @@ def _client(url: str, secrets: dict[str, str], session: _Session, timeout: tuple
     """Return the SDK's client, made without its constructor: that reads the environment and three files."""
     maker = import_module("ovh").Client
     made = maker.__new__(maker)
-    own: dict[str, Any] = vars(made)
+    own = cast("dict[str, Any]", vars(made))
     own.update(
         {f"_{name}": value for name, value in secrets.items()},
         _endpoint=url,
