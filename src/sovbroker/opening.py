@@ -180,8 +180,8 @@ def place_of(target: TargetConfig, catalogue: Catalogue) -> Place:
     settings = dict(connection.settings)
     _check_emulation(target, endpoint, own=connection.own)
     if target.emulated:
-        beside = (host for host in connection.further if on_this_machine(f"http://{host}"))
-        hosts = frozenset({urlsplit(endpoint).netloc, *beside})
+        here = (url for url in (endpoint, str(settings.get("authority", ""))) if on_this_machine(url))
+        hosts = frozenset(urlsplit(url).netloc for url in here)
         settings |= _emulated(target, connection.adapter)
     else:
         hosts = connection.hosts(target.parameters, bucket=target.container)

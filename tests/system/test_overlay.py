@@ -4,18 +4,15 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 import sovbroker
-from sovbroker.config import load_config
 from sovbroker.doctor import Severity, examine
-from sovbroker.errors import ConfigError, Refused
+from sovbroker.errors import ConfigError, Refused, StoreError
 from sovbroker.keys import Cost, Keyring, PassphraseService
-from sovbroker.opening import catalogue_of, place_of
-from sovbroker.router import find_adapter
+from sovbroker.testing.objects import APPLICATION, ObjectService
 from sovbroker.testing.servers import rclone_s3
 from sovbroker.testing.webdav import rclone_webdav
 
@@ -62,6 +59,13 @@ def dav(tmp_path_factory):
     with rclone_webdav(tmp_path_factory.mktemp("dav")) as server:
         server.create_folder("objects")
         yield server
+
+
+@pytest.fixture(scope="module")
+def openstack():
+    with ObjectService() as service:
+        service.server.create_container("objects")
+        yield service
 
 
 @pytest.fixture
@@ -114,17 +118,39 @@ def test_a_contract_s_s3_takes_and_gives_objects(s3, written, at: str):
 
 
 @pytest.mark.parametrize("at", ["oodrive/fr", "jamespot/fr", "worldline/fr"])
-def test_a_contract_s_webdav_takes_and_gives_bodies(dav, written, at: str):
+def test_a_contract_s_webdav_takes_and_gives_objects(dav, written, at: str):
     credentials = f"{{username: {dav.username}, password: {dav.password}}}"
     target = f"{{at: {at}, bucket: objects, emulated: true, credentials: {credentials}}}"
-    config = load_config(written(target, bound(at, "webdav", dav.url)))
-    place = place_of(config.targets[0], catalogue_of(config))
-    assert (place.adapter, place.binding.hosts) == ("webdav", {dav.host})
-    store = find_adapter(place.adapter)(replace(place.binding, credentials=place.credentials()))
-    store.put(f"{at}/letter", b"a body", size=6)
-    with store.get(f"{at}/letter") as reader:
-        assert reader.read() == b"a body"
-    store.close()
+    with sovbroker.open(written(target, bound(at, "webdav", dav.url)), clock=lambda: NOW) as broker:
+        assert broker.places[at].binding.hosts == {dav.host}
+        stored = broker.put("secret/letter", b"for Zoe's eyes")
+        assert [copy.target for copy in stored.copies] == [at]
+        assert broker.read("secret/letter") == b"for Zoe's eyes"
+
+
+@pytest.mark.parametrize("at", ["jamespot/fr", "worldline/fr"])
+def test_a_contract_s_openstack_takes_and_gives_objects(openstack, written, at: str):
+    binding = openstack.keystone_binding("objects")
+    name, secret = APPLICATION
+    credentials = f"{{application_credential_id: {name}, application_credential_secret: {secret}}}"
+    target = f"{{at: {at}, bucket: objects, emulated: true, credentials: {credentials}}}"
+    settings = f'{{authority: "{binding.settings["authority"]}"}}'
+    config = written(target, bound(at, "swift", binding.endpoint, settings=settings))
+    with sovbroker.open(config, clock=lambda: NOW) as broker:
+        assert broker.places[at].binding.hosts == binding.hosts
+        broker.put("secret/letter", b"for Zoe's eyes")
+        assert broker.read("secret/letter") == b"for Zoe's eyes"
+
+
+def test_an_emulated_openstack_shows_no_credential_to_a_real_keystone(openstack, written):
+    binding = openstack.keystone_binding("objects")
+    credentials = "{username: u, password: p, project_id: '1'}"
+    target = f"{{at: worldline/fr, bucket: objects, emulated: true, credentials: {credentials}}}"
+    overlay = bound("worldline/fr", "swift", binding.endpoint, settings='{authority: "https://keys.example/v3"}')
+    with sovbroker.open(written(target, overlay), clock=lambda: NOW) as broker:
+        assert "keys.example" not in broker.places["worldline/fr"].binding.hosts
+        with pytest.raises(StoreError, match=r"keys\.example:443` is not a host of this target"):
+            broker.put("secret/letter", b"x")
 
 
 def test_the_emulator_may_be_named_by_the_configuration_instead(s3, written):

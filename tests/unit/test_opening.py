@@ -162,10 +162,15 @@ def test_the_words_for_oodrive():
 @pytest.mark.parametrize(
     ("at", "endpoint", "region", "hosts"),
     [
-        ("ovhcloud/gra", "https://auth.cloud.ovh.net/v3", "GRA", {"auth.cloud.ovh.net", "storage.gra.cloud.ovh.net"}),
+        (
+            "ovhcloud/gra",
+            "https://storage.gra.cloud.ovh.net",
+            "GRA",
+            {"auth.cloud.ovh.net", "storage.gra.cloud.ovh.net"},
+        ),
         (
             "infomaniak/dc4-a",
-            "https://api.pub1.infomaniak.cloud/identity/v3",
+            "https://s3.pub2.infomaniak.cloud",
             "dc4-a",
             {"api.pub1.infomaniak.cloud", "s3.pub2.infomaniak.cloud"},
         ),
@@ -176,6 +181,8 @@ def test_swift_is_another_way_to_the_same_place(at: str, endpoint: str, region: 
     assert (place.adapter, place.binding.endpoint, place.binding.region) == ("swift", endpoint, region)
     assert place.binding.hosts == hosts
     assert place.target == usual.target
+    secrets = Credentials({"username": "u", "password": "p", "project_id": "1"})
+    find_adapter("swift")(replace(place.binding, credentials=secrets)).close()
     assert usual.adapter == "s3"
     assert place_of(configured(at, adapter="s3"), KNOWN).binding == usual.binding
 

@@ -64,7 +64,7 @@ class Connection:
 
     `adapter` None: no API is known. `template` None: no endpoint is known. In both cases `supply` says what the
     operator must bring, and `supply_with` by which adapter. `region` is the region's name in signatures. `settings` are
-    in the adapter's words. `further` are hosts beside the endpoint's. `own`: the place is the operator's, who may run
+    in the adapter's words. `own`: the place is the operator's, who may run
     it on this machine. `vouched` is what the operator attests of the way itself.
     """
 
@@ -74,16 +74,14 @@ class Connection:
     region: str
     supply: str = ""
     settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
-    further: tuple[str, ...] = ()
     supply_with: str = "s3"
     own: bool = False
     vouched: tuple[tuple[str, Vouched], ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names that the operator fills in (an account, a namespace), in the order in which they stand."""
-        found = [name for text in (self.template or "", *self.further) for name in PLACEHOLDER.findall(text)]
-        return tuple(dict.fromkeys(found))
+        """The names that the operator fills in (an account, a namespace), in the endpoint's order."""
+        return tuple(dict.fromkeys(PLACEHOLDER.findall(self.template or "")))
 
     def lacking(self) -> ConfigError:
         """Return the error of a target that the operator has to bind first: it says how."""
@@ -116,12 +114,11 @@ class Connection:
     def hosts(self, parameters: Mapping[str, str], *, bucket: str) -> frozenset[str]:
         """Return the only hosts that may be talked to.
 
-        They are the endpoint's, those that the service has beside it, the bucket's own below it where buckets are host
-        names, and the `authority` of the settings, a host or a URL, which gives tokens. Raises ConfigError as
-        `endpoint` does.
+        They are the endpoint's, the bucket's own below it where buckets are host names, and the `authority` of the
+        settings, a host or a URL, which gives tokens. Raises ConfigError as `endpoint` does.
         """
         host = urlsplit(self.endpoint(parameters)).netloc
-        found = {host, *(further.format_map(parameters) for further in self.further)}
+        found = {host}
         if self.settings.get("addressing") == "virtual":
             found.add(f"{bucket}.{host}")
         authority = self.settings.get("authority")

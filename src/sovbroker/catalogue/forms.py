@@ -154,7 +154,6 @@ class Forms:
             "api": required(LONG),
             "client": optional(LONG),
             "endpoints": optional(ListOf(url, least=1)),
-            "hosts": optional(ListOf(url, least=1)),
             "signing_region": optional(SIGNING),
             "settings": optional(MapOf(Parsed(setting), least=1)),
             "note": optional(LONG),

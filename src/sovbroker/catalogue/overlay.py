@@ -24,14 +24,13 @@ Countries = frozenset[str]
 class Bound:
     """How a target is reached by the operator's contract: in the place of what the catalogue says of it.
 
-    `hosts` are those that the service has beside the endpoint's. `settings` are in the adapter's words.
+    `settings` are in the adapter's words.
     """
 
     adapter: str
     endpoint: str
     evidence: Vouched
     region: str = ""
-    hosts: tuple[str, ...] = ()
     settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
 
 

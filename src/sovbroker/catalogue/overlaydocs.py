@@ -281,7 +281,6 @@ def entry(attested: Attested, *, of_provider: bool) -> Record[EntryDoc]:
         "adapter": required(NAME),
         "endpoint": required(Text()),
         "region": optional(LONG),
-        "hosts": optional(ListOf(Text(), least=1)),
         "settings": optional(MapOf(Parsed(setting), least=1)),
         "attestation": required(attested),
         "accept_relaxation": required(ACCEPTANCE),

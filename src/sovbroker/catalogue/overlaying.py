@@ -232,10 +232,11 @@ class _Reading:
         if why := address_problem(bound.endpoint):
             mend = "write https://, the host, and a path where the service has one"
             self._findings.error(ADDRESS, place, f"`{bound.endpoint}` cannot be an endpoint: {why}", mend)
-        for host in bound.hosts:
-            if "/" in host or address_problem(f"https://{host}"):
-                where = host.place if isinstance(host, Word) else said.place
-                self._findings.error(ADDRESS, where, f"`{host}` is not a host, or a host and a port")
+        authority = bound.settings.get("authority")
+        url = str(authority) if "://" in str(authority) else f"https://{authority}"
+        if authority is not None and (why := address_problem(url)):
+            what = f"`{authority}` cannot be the `authority`, which gives tokens: {why}"
+            self._findings.error(ADDRESS, said.place, what)
 
     def _check(self, overlay: Overlay, places: Mapping[int, Place]) -> None:
         """Find what becomes easier by it, and nobody accepts."""

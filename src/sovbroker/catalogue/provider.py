@@ -246,10 +246,9 @@ def _countries(about: str, fact: Fact[frozenset[str]]) -> Statement:
 
 
 def _reached(face: Face, about: str) -> Iterator[Statement]:
-    for noun, places in (("endpoint", face.endpoints), ("host", face.hosts)):
-        for place in places:
-            where = f" of {', '.join(sorted(place.regions))}" if place.regions else ""
-            yield Statement(f"{about} {noun}{where}", place.url.value, place.url.evidence)
+    for endpoint in face.endpoints:
+        where = f" of {', '.join(sorted(endpoint.regions))}" if endpoint.regions else ""
+        yield Statement(f"{about} endpoint{where}", endpoint.url.value, endpoint.url.evidence)
 
 
 def _spelled(grant: Grant) -> str:

@@ -24,7 +24,6 @@ def face_connection(face: Face, target: str, storage: Storage, *, region: str, o
         supply=storage.supply if lacks else "",
         supply_with=face.adapter or next(iter(storage.supply_with), "s3"),
         settings=face.settings,
-        further=tuple(host.replace("{region}", region) for host in face.further(region)),
         own=own,
     )
 
@@ -41,6 +40,5 @@ def bound_connection(bound: Bound, target: str, storage: Storage, *, region: str
         template=bound.endpoint,
         region=bound.region or storage.signed_as(region),
         settings={**known, **bound.settings},
-        further=bound.hosts,
         vouched=(("binding", bound.evidence),),
     )

@@ -15,7 +15,7 @@ Values = str | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL or a host with placeholders, for `regions`, or for all that no other of its kind names when empty."""
+    """A URL with placeholders, for `regions`, or for all that no other endpoint names when empty."""
 
     url: Fact[str]
     regions: frozenset[str] = frozenset()
@@ -25,16 +25,15 @@ class Endpoint:
 class Face:
     """One protocol onto the storage.
 
-    `adapter` None: nothing here speaks it. `hosts` are those that it talks to beside the endpoint's. `signing_region`
-    is the region's name in signatures, for all regions or by region; by default the region's own code. `settings` are
-    in the adapter's words. `client` names libraries that speak the API, for people.
+    `adapter` None: nothing here speaks it. `signing_region` is the region's name in signatures, for all regions or by
+    region; by default the region's own code. `settings` are in the adapter's words. `client` names libraries that speak
+    the API, for people.
     """
 
     api: str
     adapter: str | None = None
     client: str = ""
     endpoints: tuple[Endpoint, ...] = ()
-    hosts: tuple[Endpoint, ...] = ()
     signing_region: str | Mapping[str, str] = ""
     settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
     note: str = ""
@@ -44,11 +43,6 @@ class Face:
         own = (found for found in self.endpoints if region in found.regions)
         common = (found for found in self.endpoints if not found.regions)
         return next(own, next(common, None))
-
-    def further(self, region: str) -> tuple[str, ...]:
-        """Return the hosts that a region has beside its endpoint's."""
-        there = (host.url.value for host in self.hosts if region in host.regions or not host.regions)
-        return tuple(host for host in there if host is not None)
 
     def signed_as(self, region: str) -> str:
         """Return the region's name in signatures."""

@@ -71,9 +71,6 @@ def _check_face(face: MapNode, regions: tuple[Word, ...], findings: Findings, *,
         if name not in regions:
             mend = suggest(name, regions)
             findings.error(NO_REGION, name.place, f"`{name}` is not among the file's `regions`", mend)
-    for host in maps(face.get("hosts")):
-        check_names(host.get("regions"), regions, findings, code=NO_REGION)
-        _check_host(host.get("is"), findings, own=own)
     covered: list[str] = []
     everywhere = False
     for endpoint in maps(face.get("endpoints")):
@@ -106,17 +103,6 @@ def _check_url(url: Node | None, findings: Findings, *, own: bool) -> None:
             f"`{url.text}` is not an https address whose domain is written out",
             "write https://, placeholders such as {region}, and the domain, without a port",
         )
-
-
-def _check_host(host: Node | None, findings: Findings, *, own: bool) -> None:
-    """Check that a further host is one, and that no placeholder can choose its domain."""
-    if not isinstance(host, Scalar):
-        return
-    filled = host.text.replace("{region}", "region") if own else PLACEHOLDER.sub("x.placeholder", host.text)
-    wrong = "/" in filled or address_problem(f"https://{filled}") if own else not _written_out(filled)
-    if wrong:
-        what = f"`{host.text}` is not a host whose domain is written out"
-        findings.error(HOST, host.place, what, "write placeholders such as {region}, and the domain")
 
 
 def _written_out(host: str) -> bool:

@@ -35,8 +35,7 @@ targets:
       adapter: webdav
       endpoint: "https://dav.example:8443/acme"
       region: r1
-      hosts: [more.example]
-      settings: {{digests: none, attempts: 5}}
+      settings: {{digests: none, attempts: 5, authority: "https://keys.example/v3"}}
       attestation: contract
       accept_relaxation: {ZOE}
 """
@@ -249,8 +248,8 @@ def test_a_binding_takes_the_place_of_what_the_catalogue_knows(laid):
     found = known.connection("acme/lyon")
     assert (found.adapter, found.region, found.parameters) == ("webdav", "r1", ())
     assert found.endpoint({}) == "https://dav.example:8443/acme"
-    assert found.hosts({}, bucket="b") == {"dav.example:8443", "more.example"}
-    assert found.settings == {"digests": "none", "attempts": 5}
+    assert found.hosts({}, bucket="b") == {"dav.example:8443", "keys.example"}
+    assert found.settings == {"digests": "none", "attempts": 5, "authority": "https://keys.example/v3"}
     assert [what for what, _ in found.vouched] == ["binding"]
     assert known.connection("acme/lyon", adapter="webdav") == found
     assert known.connection("acme/lyon", adapter="s3").endpoint({"account": "me"}) == "https://me.s3-lyon.acme.example"
@@ -261,7 +260,8 @@ def test_a_binding_takes_the_place_of_what_the_catalogue_knows(laid):
 def test_of_the_same_protocol_the_catalogue_s_settings_still_hold(laid):
     known = laid(BINDING.replace("webdav", "s3").replace("digests: none", "addressing: path").replace("region: r1", ""))
     found = known.connection("acme/lyon")
-    assert found.settings == {"addressing": "path", "parts_max": 1000, "bulk-delete": False, "attempts": 5}
+    own = {"addressing": "path", "attempts": 5, "authority": "https://keys.example/v3"}
+    assert found.settings == {"parts_max": 1000, "bulk-delete": False, **own}
     assert found.region == "lyon"
 
 
@@ -432,7 +432,8 @@ MISTAKES = {
     "a grant for no region of its": ("SO014", "regions: [lyon]", "regions: [lion]"),
     "a grant that counts nowhere": ("SO016", ", regions: [lyon]", ""),
     "a binding of what stores nothing": ("SO015", "acme/lyon:\n", "acme/vmware@lyon:\n"),
-    "a host that is none": ("SO015", "[more.example]", "[https://more.example]"),
+    "tokens in the clear": ("SO015", "https://keys.example", "http://keys.example"),
+    "tokens from nowhere": ("SO015", "https://keys.example/v3", "keys_example"),
 }
 GOOD = (
     HEAD
