@@ -24,3 +24,21 @@ class TestMotoSealed(SealedSuite):
 
 class TestMotoHidden(HiddenSuite):
     pass
+
+
+class TestMotoWithVersions(StoreSuite):
+    @pytest.fixture
+    def store(self, moto, bucket):
+        moto.create_bucket(bucket, versioned=True)
+        store = build(moto.binding(bucket))
+        yield store
+        store.close()
+
+
+class TestMotoWithLocks(StoreSuite):
+    @pytest.fixture
+    def store(self, moto, bucket):
+        moto.create_bucket(bucket, lock=True)
+        store = build(moto.binding(bucket, settings={"retention": "native"}))
+        yield store
+        store.close()

@@ -12,6 +12,8 @@ hosts that a request may go to; with virtual addressing, the bucket's own host b
 `checksums`        `when-required`, `when-supported`    CRC32 beside single puts, and on answers: many refuse it
 `etags`            `md5` (default), `opaque`            whether an ETag of 32 hex digits is the body's MD5
 `keys`             `any` (default), `files`             `files`: names must do as file names, `/` is the only delimiter
+`versions`         `purge` (default), `leave`           whether a removal takes every version of an object along
+`retention-mode`   `compliance` (default), `governance` who may end a retention early: nobody, or whom the bucket lets
 `anonymous`        bool                                 send no signature
 `ambient`          bool                                 use the environment's credentials when the binding has none
 `bulk-delete`      bool (default true)                  whether the service knows `DeleteObjects`
@@ -27,10 +29,15 @@ a feature's name   `native`, `emulated`, …              how the service offers
 `conditional-put` counts as absent unless it is set: most services accept `If-None-Match` and ignore it. Credentials are
 `access_key`, `secret_key` and `session_token`, or `profile`, a profile of the shared files that holds keys. The
 environment's proxies, endpoints, certificates and regions are not looked at, the metadata service of a cloud's machines
-is never asked.
+is never asked; nor is any other service asked for `ambient` credentials: those are the environment's variables, keys of
+the shared files, and what a `credential_process` of theirs prints.
 
 What was stored is verified by the ETag, against the MD5 of what was sent, where it is one; else by the size that the
 service reports. Payloads are not signed: TLS and this comparison do more.
+
+A bucket that keeps versions would keep the bytes of what is removed; so it is asked once, and versions are removed one
+by one, which needs s3:GetBucketVersioning, s3:ListBucketVersions and s3:DeleteObjectVersion there. `retention` is set
+to `native` for a bucket that was made with object lock; it needs s3:PutObjectRetention and s3:GetObjectRetention.
 """
 
 from __future__ import annotations
@@ -46,4 +53,4 @@ __all__ = ["S3Store", "build"]
 def build(binding: Binding, /) -> S3Store:
     """Open the bucket `binding.container`. Raises ConfigError when the binding cannot work; makes no request."""
     settings = Settings.of(binding)
-    return S3Store(Connection(binding, settings), settings)
+    return S3Store.at(Connection(binding, settings), settings)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, Unavailable
+from sovbroker.errors import ConfigError, NotSupported, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
@@ -39,6 +41,26 @@ NOTHING: Final[Answer] = {}
 POOL: Final = 32
 SCHEMES: Final = ("https", "http")
 FIRST_PAUSE: Final = 0.1
+OK: Final = 200
+DIGESTED: Final = ("DeleteObjects", "PutObjectRetention")
+# The first element of an answer, by the question. Many services answer what they do not know with a listing.
+ROOT: Final = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)[\s/>]")
+ROOTS: Final = MappingProxyType(
+    {
+        "GetBucketAcl": "AccessControlPolicy",
+        "GetBucketEncryption": "ServerSideEncryptionConfiguration",
+        "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
+        "GetBucketLocation": "LocationConstraint",
+        "GetBucketPolicyStatus": "PolicyStatus",
+        "GetBucketVersioning": "VersioningConfiguration",
+        "GetObjectLockConfiguration": "ObjectLockConfiguration",
+        "GetObjectRetention": "Retention",
+        "GetPublicAccessBlock": "PublicAccessBlockConfiguration",
+        "ListObjectVersions": "ListVersionsResult",
+    }
+)
+ASK_NOBODY: Final = frozenset({"env", "shared-credentials-file", "config-file", "custom-process"})
+BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
 
 
@@ -195,7 +217,14 @@ class Connection:
         checksums = settings.checksums.replace("-", "_")
         config = cast("Any", Config)(  # the stubs lag behind the options
             signature_version=UNSIGNED if settings.anonymous else settings.signature,
-            s3={"addressing_style": settings.addressing, "payload_signing_enabled": False},
+            s3={
+                "addressing_style": settings.addressing,
+                "payload_signing_enabled": False,
+                "use_accelerate_endpoint": False,
+                "us_east_1_regional_endpoint": "regional",
+                # A name that ends like those of S3 Express is a name like any other.
+                "disable_s3_express_session_auth": True,
+            },
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
             retries={"total_max_attempts": 1, "mode": "standard"},
@@ -221,11 +250,33 @@ class Connection:
         events = client.meta.events
         events.register("before-send.s3", self._before_send)
         events.register_first("before-call.s3", _before_call)
-        events.register("before-sign.s3.DeleteObjects", _before_bulk_delete)
+        for operation in DIGESTED:
+            events.register(f"before-sign.s3.{operation}", _add_digest)
+        events.register("before-parse.s3", self._before_parse)
+        if settings.signature == "s3":
+            events.register("before-sign.s3", self._before_old_sign)
         return client
 
     def _before_send(self, request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request
         self.check_host(request.url)
+
+    def _before_old_sign(self, request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request
+        """Ask for the bucket itself by the path that is signed: the SDK signs a slash at the end, and sends none."""
+        parts = urlsplit(str(request.url))
+        if request.auth_path == f"/{self.bucket}/" and not parts.path.endswith("/"):
+            request.url = parts._replace(path=f"{parts.path}/").geturl()
+
+    def _before_parse(self, operation_model: Any, response_dict: dict[str, Any], **_: object) -> None:  # noqa: ANN401 - the SDK's
+        """Refuse an answer to another question, which the SDK would take for an empty one to this."""
+        name = operation_model.name
+        if name not in ROOTS or response_dict["status_code"] != OK:
+            return
+        found = ROOT.search(response_dict["body"])
+        said = "" if found is None else found[1].decode()
+        # The second one is how moto spells some.
+        if said not in {ROOTS[name], f"{name}Response"}:
+            shown = f"`{said[:40]}`" if said else "something else"
+            raise NotSupported(f"the store does not know {name}: it answered {shown}", target=self.target)
 
     def _credentials(self, session: Session) -> dict[str, str]:
         """Return the keys to sign with; ambient credentials, which may be renewed, go into the session instead."""
@@ -242,7 +293,11 @@ class Connection:
 
 
 class _Ambient:
-    """The environment's own credentials: variables, shared files, single sign-on; never the metadata service."""
+    """The environment's own credentials: variables, shared files, and the program that a shared file names.
+
+    Whatever asks another service for them is left out (roles, single sign-on, the metadata service of a cloud's
+    machine): a role of the shared files may be told to ask that, too.
+    """
 
     def load_credentials(self) -> SdkCredentials | None:
         """Return what the first of them has."""
@@ -250,8 +305,7 @@ class _Ambient:
         from botocore.session import Session  # noqa: PLC0415 - as above
 
         resolver = cast("Any", create_credential_resolver(Session()))
-        for provider in ("iam-role", "container-role"):
-            resolver.remove(provider)
+        resolver.providers = [each for each in resolver.providers if each.METHOD in ASK_NOBODY]
         return cast("SdkCredentials | None", resolver.load_credentials())
 
 
@@ -264,6 +318,8 @@ def _check(binding: Binding, settings: Settings) -> None:
     target, secrets = binding.target, binding.credentials
     if not binding.container:
         raise ConfigError(f"{target}: an S3 target needs the name of its bucket")
+    if BUCKET.fullmatch(binding.container) is None:
+        raise ConfigError(f"{target}: `{binding.container}` is no name of a bucket; ARNs and paths are not taken")
     if not binding.hosts:
         raise ConfigError(f"{target}: an S3 target needs the hosts that it may talk to")
     if binding.endpoint is None and binding.region is None:
@@ -331,7 +387,7 @@ def _before_call(params: dict[str, Any], **_: object) -> None:
         params["context"].get("checksum", {}).pop("request_algorithm", None)
 
 
-def _before_bulk_delete(request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request
+def _add_digest(request: Any, **_: object) -> None:  # noqa: ANN401 - the SDK's request
     """Send the checksum that every service knows, instead of the one that the SDK has sent since 1.36."""
     import base64  # noqa: PLC0415 - needed here only
     import hashlib  # noqa: PLC0415 - as above

@@ -23,7 +23,7 @@ from sovbroker.errors import (
     Unavailable,
 )
 
-__all__ = ["Asked", "code_of", "failure"]
+__all__ = ["Asked", "code_of", "failure", "kind_of"]
 
 DENIED: Final = frozenset(
     {
@@ -122,11 +122,16 @@ def _answered(error: sdk.ClientError, asked: Asked) -> SovbrokerError:
         message = f"there is no unfinished upload with this id of `{asked.key}`"
         return NotFound(message, target=asked.target, key=asked.key)
     kind = _kind(code, status, conditional=asked.conditional)
-    if kind is NotFound:
+    if kind is NotFound and asked.key is not None:
         said = f"there is no object `{asked.key}`"
     if kind is AlreadyExists:
         said = f"there is an object `{asked.key}` already"
     return kind(said, target=asked.target, key=asked.key)
+
+
+def kind_of(code: str) -> type[StoreError]:
+    """Return the error that a code means where there is no status: in an answer about many objects."""
+    return _kind(code, 0, conditional=False)
 
 
 def _kind(code: str, status: int, *, conditional: bool) -> type[StoreError]:  # noqa: PLR0911 - a table in words

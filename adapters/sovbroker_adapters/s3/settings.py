@@ -20,6 +20,8 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "checksums": ("when-required", "when-supported"),
         "etags": ("md5", "opaque"),
         "keys": ("any", "files"),
+        "versions": ("purge", "leave"),
+        "retention-mode": ("compliance", "governance"),
     }
 )
 SWITCHES: Final = MappingProxyType({"anonymous": False, "ambient": False, "bulk-delete": True})
@@ -37,6 +39,8 @@ class Settings:
     checksums: str
     etags: str
     keys: str
+    versions: str
+    retention_mode: str
     anonymous: bool
     ambient: bool
     bulk_delete: bool
@@ -53,12 +57,18 @@ class Settings:
         """Read the settings of a binding. Raises ConfigError for one that is unknown or of the wrong kind."""
         reader = Reading(binding)
         reader.check_names(KNOWN)
+        capabilities = reader.capabilities(_offered(anonymous=reader.switch("anonymous")))
+        if capabilities[Feature.RETENTION].usable and binding.settings.get("versions") == "leave":
+            why = "a removal that leaves versions would hide what is retained; set `purge`, or `retention: absent`"
+            raise reader.wrong("versions", why)
         return cls(
             addressing=reader.choice("addressing", CHOICES["addressing"]),
             signature=reader.choice("signature", CHOICES["signature"]),
             checksums=reader.choice("checksums", CHOICES["checksums"]),
             etags=reader.choice("etags", CHOICES["etags"]),
             keys=reader.choice("keys", CHOICES["keys"]),
+            versions=reader.choice("versions", CHOICES["versions"]),
+            retention_mode=reader.choice("retention-mode", CHOICES["retention-mode"]),
             anonymous=reader.switch("anonymous", default=SWITCHES["anonymous"]),
             ambient=reader.switch("ambient", default=SWITCHES["ambient"]),
             bulk_delete=reader.switch("bulk-delete", default=SWITCHES["bulk-delete"]),
@@ -68,7 +78,7 @@ class Settings:
             page=reader.number("page", NUMBERS["page"]),
             ca_bundle=reader.path("ca-bundle"),
             limits=reader.limits(Limits()),
-            capabilities=reader.capabilities(_offered(anonymous=reader.switch("anonymous"))),
+            capabilities=capabilities,
         )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from sovbroker.errors import InvalidArgument, NotFound, StoreError, Unavailable
+from sovbroker.errors import InvalidArgument, StoreError, Unavailable
 from sovbroker.ports import (
     NO_METADATA,
     Bytes,
@@ -28,14 +28,16 @@ from sovbroker_adapters.checks import beyond, check_metadata, check_range, check
 from sovbroker_adapters.s3 import probing
 from sovbroker_adapters.s3.bodies import S3Reader, crc32
 from sovbroker_adapters.s3.client import Answer, Connection
+from sovbroker_adapters.s3.inspection import inspect
 from sovbroker_adapters.s3.listing import Listing
 from sovbroker_adapters.s3.names import check_name
+from sovbroker_adapters.s3.removal import Removal
+from sovbroker_adapters.s3.retention import Retention
 from sovbroker_adapters.s3.settings import Settings
 from sovbroker_adapters.s3.upload import S3Upload, Verification, info_of
 
 __all__ = ["S3Store"]
 
-BULK: Final = 1000
 LINK_MAX: Final = timedelta(days=7)
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 PARTIAL: Final = 206
@@ -48,6 +50,12 @@ class S3Store:
 
     _connection: Connection
     _settings: Settings
+    _removal: Removal
+
+    @classmethod
+    def at(cls, connection: Connection, settings: Settings) -> S3Store:
+        """Return the store behind a connection."""
+        return cls(connection, settings, Removal(connection, settings))
 
     @property
     def target(self) -> str:
@@ -134,29 +142,13 @@ class S3Store:
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
         self._check_name(key)
-        try:
-            self._connection.ask("delete_object", {"Key": key}, key=key)
-        except NotFound as error:
-            self._verification.check_bucket(error)
+        self._removal.delete(key)
 
     def delete_many(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
         """See `Store.delete_many`."""
         for key in keys:
             self._check_name(key)
-        failures: dict[str, StoreError] = {}
-        if not self._settings.bulk_delete:
-            for key in keys:
-                try:
-                    self.delete(key)
-                except StoreError as error:
-                    if error.key is None:
-                        raise
-                    failures[key] = error
-            return failures
-        unique = tuple(dict.fromkeys(keys))
-        for start in range(0, len(unique), BULK):
-            failures |= self._delete_bulk(unique[start : start + BULK])
-        return failures
+        return self._removal.delete_many(keys)
 
     def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
         """See `Store.list`."""
@@ -228,15 +220,15 @@ class S3Store:
         return url
 
     def retain(self, key: str, *, until: datetime) -> None:
-        """See `Store.retain`."""
+        """See `Store.retain`. The end is a whole second; how strong it is, the setting `retention-mode` says."""
         self._check_name(key)
-        check_until(until)
+        end = check_until(until)
         self._need(Feature.RETENTION, key)
+        Retention(self._connection, self._settings).retain(key, end)
 
     def inspect(self) -> Inspection:
         """See `Store.inspect`."""
-        next(iter(self.list()), None)
-        return Inspection()
+        return inspect(self._connection)
 
     def sub_resources(self) -> Mapping[str, Callable[[str], None]]:
         """See `Probing.sub_resources`."""
@@ -297,21 +289,6 @@ class S3Store:
         if not fits or answer.get("ContentLength", length) != length:
             message = f"the store answered another range of `{key}` than was asked for"
             raise Unavailable(message, target=self.target, key=key)
-
-    def _delete_bulk(self, keys: Sequence[str]) -> Mapping[str, StoreError]:
-        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
-        answer = self._connection.ask("delete_objects", {"Delete": wanted})
-        failures: dict[str, StoreError] = {}
-        done = {entry.get("Key") for entry in answer.get("Deleted", ())}
-        said = {
-            entry.get("Key"): f"{entry.get('Code')} {entry.get('Message', '')}" for entry in answer.get("Errors", ())
-        }
-        for key in keys:
-            # What the store does not confirm is not deleted.
-            if key not in done and not said.get(key, "").startswith("NoSuchKey"):
-                message = f"`{key}` was not deleted: {said.get(key, 'the store did not confirm it')}"
-                failures[key] = Unavailable(message, target=self.target, key=key)
-        return failures
 
 
 def status_of(answer: Answer) -> int:

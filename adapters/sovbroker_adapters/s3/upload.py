@@ -47,11 +47,19 @@ class Verification:
 
     def head(self, key: str) -> ObjectInfo:
         """Ask for an object's info. Raises NotFound, of the object or of the bucket."""
+        return self.info(self.answer(key), key)
+
+    def answer(self, key: str, version: str | None = None) -> Answer:
+        """Ask for an object, or for one version of it, without its body. Raises as `head` does."""
         try:
-            answer = self.connection.ask("head_object", {"Key": key}, key=key)
+            named = {"Key": key} if version is None else {"Key": key, "VersionId": version}
+            return self.connection.ask("head_object", named, key=key)
         except NotFound as error:
             self.check_bucket(error)
             raise
+
+    def info(self, answer: Answer, key: str) -> ObjectInfo:
+        """Return what the answer to such a question says."""
         size = answer.get("ContentLength")
         if size is None:
             raise self.broken(key, "the store did not say how long it is")
