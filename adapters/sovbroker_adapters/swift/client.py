@@ -197,7 +197,7 @@ class Connection:
     def _answered(self, status: int, call: Call) -> Exception:
         from sovbroker_adapters.swift.failures import answered  # noqa: PLC0415 - it needs httpx
 
-        return answered(status, call, target=self.target)
+        return answered(status, call, target=self.target, container=self.container)
 
     def _failure(self, error: Exception, call: Call) -> Exception:
         from sovbroker_adapters.swift.failures import failure  # noqa: PLC0415 - it needs httpx

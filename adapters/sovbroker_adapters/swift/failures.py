@@ -49,7 +49,7 @@ CONDITION: Final = 412
 SHOWN: Final = 200
 
 
-def answered(status: int, call: Call, *, target: str) -> SovbrokerError:
+def answered(status: int, call: Call, *, target: str, container: str) -> SovbrokerError:
     """Return the error that an answer's status means. What is not known to be final is Unavailable."""
     text = f"the store answered {said(status)} to {call.method}"
     if status in TOO_MUCH:
@@ -62,7 +62,9 @@ def answered(status: int, call: Call, *, target: str) -> SovbrokerError:
     # A success that was not asked for is a broken answer.
     final = 400 <= status < 500  # noqa: PLR2004 - the request's fault
     kind = KINDS.get(status, StoreError if final else Unavailable)
-    if kind is NotFound and call.key is not None:
+    if kind is NotFound and (call.key is None or call.method == "PUT"):
+        return NotFound(f"there is no container `{container}`", target=target)
+    if kind is NotFound:
         text = f"there is no object `{call.key}`"
     return kind(text, target=target, key=call.key)
 

@@ -24,6 +24,7 @@ ANSWER_MAX: Final = 4 << 20
 MARGIN: Final = 60.0
 KIND: Final = "object-store"
 REFUSED: Final = frozenset({401, 403, 407})
+MISSING: Final = 404
 LATER: Final = frozenset({408, 425, 429, 498})
 
 
@@ -100,6 +101,10 @@ class Asking:
     def _refused(self, status: int) -> SovbrokerError:
         text = f"the question for a token was answered {said(status)}"
         if status in REFUSED:
+            return PermissionDenied(text, target=self.target)
+        if status == MISSING and self.access.body:
+            # What Keystone says of an application credential that it does not know.
+            text += ": there is no such application credential, or `authority` is not Keystone's version 3"
             return PermissionDenied(text, target=self.target)
         if 400 <= status < 500 and status not in LATER:  # noqa: PLR2004 - the request's fault
             return StoreError(f"{text}; is `authority` the right URL?", target=self.target)

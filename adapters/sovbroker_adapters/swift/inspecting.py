@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from uuid import uuid4
 
-from sovbroker.errors import StoreError
+from sovbroker.errors import PermissionDenied, StoreError
 from sovbroker.ports import Inspection
 from sovbroker_adapters.swift.calls import Call
 from sovbroker_adapters.swift.client import Connection
@@ -26,21 +26,30 @@ def inspect(connection: Connection) -> Inspection:
 
     What expires by itself is written on each object, and how the disks are encrypted is written nowhere.
     """
-    _, headers = connection.ask(Call("HEAD"))
+    denied: PermissionDenied | None = None
+    headers: Mapping[str, str] = {}
+    try:
+        _, headers = connection.ask(Call("HEAD"))
+    except PermissionDenied as error:
+        # Who may read the objects may still not ask for the container.
+        denied = error
     clock = _moment(headers.get("Date", ""))
     here = datetime.now(UTC)
+    public = _public(connection, headers)
+    if denied is not None and public is None:
+        raise denied
     return Inspection(
         clock=clock,
         skew=None if clock is None else clock - here,
         region=connection.login().region,
-        public=_public(connection, headers),
-        versioned=_versioned(headers),
+        public=public,
+        versioned=None if denied is not None else _versioned(headers),
         locks=False,
     )
 
 
 def _public(connection: Connection, headers: Mapping[str, str]) -> bool | None:
-    """Whether somebody without credentials may read. The container's list is shown to its owner alone."""
+    """Whether somebody without credentials may read. The list of readers is shown to the container's owner alone."""
     allowed = [word.strip() for word in headers.get("X-Container-Read", "").split(",")]
     if any(word.startswith(".r:") and not word.startswith(".r:-") for word in allowed):
         return True

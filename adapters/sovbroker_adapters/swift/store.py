@@ -175,7 +175,7 @@ class SwiftStore:
         self._check_name(destination)
         self._need(Feature.COPY, source)
         before = self._proof.head(source, newest=True)
-        if before.info.size > self.limits.put_max:
+        if before.large and before.info.size > self.limits.put_max:
             return self._copy_in_parts(before, destination)
         large = Large(self._proof)
         replaced = large.replaced(destination)
@@ -294,9 +294,10 @@ class SwiftStore:
 
     def _copy_in_parts(self, before: Found, destination: str) -> ObjectInfo:
         """Copy what is longer than one object may be: segment by segment."""
-        upload = self.multipart(destination, metadata=before.info.metadata)
+        segments = Large(self._proof).segments(before.info.key)
+        upload = uploading.start(self._proof, self._listing, destination, before.info.metadata)
         try:
-            return upload.commit(upload.copy_segments(Large(self._proof).segments(before.info.key)))
+            return upload.commit(upload.copy_segments(segments))
         except BaseException:
             upload.abort()
             raise

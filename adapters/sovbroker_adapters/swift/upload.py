@@ -29,16 +29,16 @@ ID: Final = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is known of an unfinished upload."""
+    """What is known of an unfinished upload. `key` is empty where the mark was damaged."""
 
     key: str
     metadata: Mapping[str, str]
 
     @classmethod
-    def of(cls, held: object) -> Mark | None:
-        """Return what a mark's body says, None for what is none."""
+    def of(cls, held: object) -> Mark:
+        """Return what a mark's body says."""
         key, metadata = record(held).get("key"), record(record(held).get("metadata"))
-        return cls(key, {name: str(value) for name, value in metadata.items()}) if isinstance(key, str) else None
+        return cls(key, {name: str(value) for name, value in metadata.items()}) if isinstance(key, str) else cls("", {})
 
 
 def start(proof: Proof, listing: Listing, key: str, metadata: Mapping[str, str]) -> SwiftUpload:
@@ -56,14 +56,15 @@ def unfinished(proof: Proof, listing: Listing, prefix: str) -> Iterator[UploadIn
     for info in listing.own(MARKS):
         upload_id = info.key.removeprefix(MARKS)
         mark = _mark(proof, upload_id)
-        if mark is not None and mark.key.startswith(prefix):
+        if mark is not None and mark.key and mark.key.startswith(prefix):
             yield UploadInfo(mark.key, upload_id)
 
 
 def _mark(proof: Proof, upload_id: str) -> Mark | None:
     if ID.fullmatch(upload_id) is None:
         return None
-    return Mark.of(proof.connection.load(Call("GET", MARKS + upload_id, headers=NEWEST, also=NOT_FOUND)))
+    held = proof.connection.load(Call("GET", MARKS + upload_id, headers=NEWEST, also=NOT_FOUND))
+    return None if held is None else Mark.of(held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,8 @@ class SwiftUpload:
     def _marked(self) -> Mark:
         """Return the upload's mark. Raises NotFound when it is finished, aborted, or never was."""
         mark = _mark(self._proof, self.id)
+        if mark is not None and not mark.key:
+            raise self._proof.broken(self.key, "the mark of its upload is none")
         if mark is None or mark.key != self.key:
             self._proof.check_container()
             message = f"there is no unfinished upload with this id of `{self.key}`"

@@ -80,7 +80,7 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Answer with this status, body and headers; the server is not asked.
+    """Answer with this status, body and headers; the server is not asked. To HEAD, the body stays away.
 
     With a header `Transfer-Encoding`, the body has to hold its frames.
     """
@@ -209,7 +209,7 @@ class ChaosProxy:
                 await asyncio.sleep(fault.seconds)
                 answer = await self._ask(request)
             case Status():
-                answer = _answer_of(fault)
+                answer = _answer_of(fault, whole=request.first_line()[0] != "HEAD")
             case Flip(on=Side.REQUEST):
                 answer = await self._ask(_flipped(request, fault.at))
             case Flip():
@@ -299,11 +299,11 @@ async def _body(reader: asyncio.StreamReader, head: bytes, *, answer: bool = Fal
     return await reader.read() if answer else b""
 
 
-def _answer_of(fault: Status) -> _Message:
+def _answer_of(fault: Status, *, whole: bool) -> _Message:
     lines = [f"HTTP/1.1 {fault.code} Scripted", *(f"{name}: {value}" for name, value in fault.headers)]
     if all(name.lower() != "transfer-encoding" for name, _ in fault.headers):
         lines.append(f"Content-Length: {len(fault.body)}")
-    return _Message("\r\n".join(lines).encode("latin-1") + END_OF_HEAD, fault.body)
+    return _Message("\r\n".join(lines).encode("latin-1") + END_OF_HEAD, fault.body if whole else b"")
 
 
 def _flipped(message: _Message, at: int) -> _Message:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from sovbroker.errors import ConfigError
 from sovbroker.testing.servers import running
 
-__all__ = ["DOMAIN", "Keystone", "keystone", "openstack_python"]
+__all__ = ["DOMAIN", "Keystone", "issue", "keystone", "openstack_python"]
 
 DOMAIN: Final = "Default"
 """The name of the domain in which everything is."""
@@ -42,7 +42,8 @@ key_repository = {folder}/keys
 [identity]
 password_hash_rounds = 4
 [cache]
-enabled = false
+enabled = true
+backend = dogpile.cache.memory
 """
 
 # A child of each command: the commands leave their configuration behind, and importing them takes the longest.
@@ -107,6 +108,10 @@ class Keystone:
         made = _ask(self.host, "POST", path, body, {"X-Auth-Token": token})[1]["application_credential"]
         return str(made["id"]), str(made["secret"])
 
+    def revoke(self, token: str) -> None:
+        """Make a token invalid before its time."""
+        _ask(self.host, "DELETE", "/v3/auth/tokens", None, {"X-Auth-Token": self.token, "X-Subject-Token": token})
+
     def offer(self, kind: str, url: str, *, region: str = "one") -> None:
         """Name a service in the catalogue, at a URL that may hold `$(project_id)s`."""
         if not any(found["id"] == region for found in self.ask("GET", "regions")["regions"]):
@@ -135,7 +140,7 @@ def keystone(folder: Path) -> Generator[Keystone]:
     python = openstack_python("keystone")
     password = "not-a-secret"  # noqa: S105 - of an administrator who lives as long as the test
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "keys").mkdir(exist_ok=True)
+    (folder / "keys").mkdir(mode=0o700, exist_ok=True)
     config = folder / "keystone.conf"
     config.write_text(CONFIG.format(folder=folder), encoding="utf-8")
 

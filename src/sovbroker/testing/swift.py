@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding, Credentials
-from sovbroker.testing.keystone import DOMAIN, Keystone, keystone, openstack_python
+from sovbroker.testing.keystone import DOMAIN, Keystone, issue, keystone, openstack_python
 from sovbroker.testing.servers import Server, running
 
 __all__ = ["S3_FACE", "SwiftServer", "swift"]
@@ -86,6 +86,7 @@ project_name = service
 user_domain_name = {domain}
 project_domain_name = {domain}
 delay_auth_decision = true
+token_cache_time = -1
 [filter:keystoneauth]
 use = egg:swift#keystoneauth
 reseller_prefix = KEY
@@ -188,7 +189,15 @@ class SwiftServer:
         """The same server by its S3 interface. Buckets are containers of the account of v1."""
         return Server(self.url, self.pid, self.user, self.key, self.log, S3_FACE)
 
-    def ask(self, method: str, path: str = "", headers: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
+    def ask(
+        self,
+        method: str,
+        path: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        query: str = "",
+    ) -> bytes:
         """Ask about `path` in the account of v1, and return the answer. Raises ConfigError for one that is an error."""
         connection = HTTPConnection(self.host, timeout=TIMEOUT)
         try:
@@ -197,7 +206,8 @@ class SwiftServer:
             answer.read()
             token, account = answer.headers.get("X-Auth-Token", ""), answer.headers.get("X-Storage-Url", "")
             given = {"X-Auth-Token": token, **(headers or {})}
-            connection.request(method, f"{urlsplit(account).path}/{quote(path)}".rstrip("/"), body, given)
+            url = f"{urlsplit(account).path}/{quote(path)}".rstrip("/") + (f"?{query}" if query else "")
+            connection.request(method, url, body, given)
             answer = connection.getresponse()
             said = answer.read()
         finally:
@@ -209,6 +219,22 @@ class SwiftServer:
     def create_container(self, name: str, headers: Mapping[str, str] | None = None) -> None:
         """Make a container in the account of v1; one that is there already is kept."""
         self.ask("PUT", name, headers)
+
+    def create_project_container(self, name: str) -> None:
+        """Make a container in the account of Keystone's project; one that is there already is kept."""
+        if self.identity is None:
+            raise ConfigError("this Swift has no Keystone; run it `with_keystone`")
+        person = {"name": "tester", "password": self.key, "domain": {"name": DOMAIN}}
+        token = issue(self.identity.host, {"user": person}, project=self.project)
+        connection = HTTPConnection(self.host, timeout=TIMEOUT)
+        try:
+            connection.request("PUT", f"/v1/KEY_{self.project}/{quote(name)}", headers={"X-Auth-Token": token})
+            answer = connection.getresponse()
+            said = answer.read()
+        finally:
+            connection.close()
+        if answer.status not in {201, 202}:
+            raise ConfigError(f"the container `{name}` was not made: {answer.status} {said[:300]!r}")
 
     def binding(
         self,
