@@ -40,7 +40,7 @@ from sovbroker.errors import ConfigError
 from sovbroker.placements import Durability
 from sovbroker.secrets import CREDENTIAL_NAMES, CredentialSource, SecretSource
 
-__all__ = ["CODES", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
+__all__ = ["CODES", "AccountConfig", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
 
 CODES: Final[Mapping[Kind, str]] = {
     Kind.SYNTAX: "SF001",
@@ -92,6 +92,16 @@ class TargetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountConfig:
+    """A project at a provider's account plane. `endpoint` replaces the catalogue's, for emulators on this machine."""
+
+    provider: str
+    project: str
+    credentials: Mapping[str, SecretSource]
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration, with every path absolute. `policy` None: the built-in policy, everything sealed here.
 
@@ -107,6 +117,7 @@ class Config:
     reload: int | None = None
     overlay: Path | None = None
     durability: Durability = Durability.POWER
+    accounts: tuple[AccountConfig, ...] = ()
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -148,6 +159,14 @@ class _Key:
 
 
 @dataclass(frozen=True, slots=True)
+class _Account:
+    project: Word
+    credentials: Mapping[Word, SecretSource]
+    endpoint: Word | None = None
+    emulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Target:
     place: Place
     at: Word
@@ -172,6 +191,7 @@ class _File:
     state: str = "state.db"
     durability: Durability = Durability.POWER
     keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
+    accounts: Mapping[Word, _Account] = field(default_factory=dict[Word, _Account])
 
 
 def _file(sovbroker: int, **rest: object) -> _File:
@@ -246,6 +266,15 @@ KEY: Final = Record(
         "controlled": optional(_Countries()),
     },
 )
+ACCOUNT: Final = Record(
+    _Account,
+    {
+        "project": required(Text()),
+        "credentials": required(MapOf(_Secret(), key=Text(pattern=r"[a-z][a-z_]*", wanted="a name of a-z and _"))),
+        "endpoint": optional(Text()),
+        "emulated": optional(Flag()),
+    },
+)
 TARGET: Final = Record(
     _Target,
     {
@@ -274,6 +303,7 @@ SHAPE: Final = Record(
         "durability": optional(Choice({kind.value: kind for kind in Durability})),
         "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
         "targets": required(ListOf(TARGET, least=1)),
+        "accounts": optional(MapOf(ACCOUNT)),
     },
 )
 
@@ -284,6 +314,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
     read_file = decode(read(text, str(file), findings), SHAPE, findings)
     folder = file.parent.absolute()
     targets: list[TargetConfig] = []
+    accounts: tuple[AccountConfig, ...] = ()
     if read_file is not None:
         overlaid = read_file.overlay is not None
         targets = [_target(target, folder, findings, overlaid=overlaid) for target in read_file.targets]
@@ -292,6 +323,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
             if target.at in seen:
                 findings.error(Kind.DUPLICATE, target.place, f"the target `{target.at}` is here twice")
             seen[target.at] = target.place
+        accounts = tuple(_account(name, one, folder, findings) for name, one in read_file.accounts.items())
     if read_file is None or findings.failed:
         raise ConfigError("\n\n".join(str(d) for d in findings.diagnostics))
     return Config(
@@ -312,6 +344,24 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
             for name, key in read_file.keys.items()
         ),
         targets=tuple(targets),
+        accounts=accounts,
+    )
+
+
+def _account(provider: Word, account: _Account, folder: Path, findings: Findings) -> AccountConfig:
+    endpoint = account.endpoint
+    if (endpoint is None) == account.emulated or (endpoint is not None and not on_this_machine(endpoint)):
+        findings.error(
+            CONTRADICTION,
+            provider.place if endpoint is None else endpoint.place,
+            f"the endpoint of the account at `{provider}` comes from the catalogue",
+            "remove `endpoint` and `emulated`; an emulator on this machine (127.0.0.1, ::1 or localhost) has both",
+        )
+    return AccountConfig(
+        provider=str(provider),
+        project=str(account.project),
+        credentials={str(name): _beside(source, folder) for name, source in account.credentials.items()},
+        endpoint=None if endpoint is None else str(endpoint),
     )
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
+from sovbroker.accounts import find_accounts
 from sovbroker.broker import Broker
 from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue import load as load_catalogue
@@ -25,7 +26,7 @@ from sovbroker.keyrings import Keyrings, Service
 from sovbroker.keys import Keyring, PassphraseService
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import DEFAULT, Policy, load, loads
-from sovbroker.ports import Binding
+from sovbroker.ports import Accounts, Binding, Credentials
 from sovbroker.probing import ProbeFile
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
@@ -33,6 +34,7 @@ from sovbroker.secrets import CredentialSource
 
 __all__ = [
     "World",
+    "accounts_of",
     "assemble",
     "catalogue_of",
     "holder_of",
@@ -43,6 +45,9 @@ __all__ = [
     "utc_now",
     "world_of",
 ]
+
+ACCOUNT: Final = "account-api"
+"""The fact of a provider's compute side that begins with the endpoint of its account plane."""
 
 FAST: Final = ("azure", "s3")
 """The adapters that `fast: true` puts `obstore` in front of."""
@@ -227,6 +232,29 @@ def _check_emulation(target: TargetConfig, endpoint: str, *, own: bool) -> None:
 def services_of(config: Config) -> dict[str, Service]:
     """Return the configured key services by name. No keyring is opened."""
     return {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
+
+
+def accounts_of(config: Config, provider: str) -> Accounts:
+    """Open the account plane of a provider, of which `accounts` names the project. Raises ConfigError."""
+    account = next((one for one in config.accounts if one.provider == provider), None)
+    if account is None:
+        raise ConfigError(f"the configuration has no account at `{provider}`; add it under `accounts`")
+    opener = find_accounts(provider)
+    endpoint = account.endpoint
+    if endpoint is None:
+        fact = catalogue_of(config).provider(provider).compute.facts.get(ACCOUNT)
+        endpoint = str(fact.value).split()[0] if fact is not None and fact.value is not None else ""
+        if urlsplit(endpoint).scheme != "https":
+            raise ConfigError(f"the catalogue knows no account plane of `{provider}`")
+    return opener(
+        Binding(
+            target=provider,
+            container=account.project,
+            endpoint=endpoint,
+            hosts=frozenset({urlsplit(endpoint).netloc}),
+            credentials=Credentials({name: source.resolve() for name, source in account.credentials.items()}),
+        )
+    )
 
 
 def holder_of(key: KeyConfig) -> KeyHolder:
