@@ -70,8 +70,8 @@ class Targets:
     def probe(self, *targets: str) -> Sequence[Probe]:
         """Find out what the targets (all of them, where none is named) really do; keep it, and rely on no more than it.
 
-        Writes and removes objects of its own under `.sovbroker-probe/`: some 10 MB where a store takes uploads in
-        parts, within a few seconds. Where one cannot be probed, its `error` says why, and what was kept of it stays.
+        Writes and removes objects of its own under `.sovbroker-probe/`: some 15 MiB where parts have a least
+        size, within a few seconds. Where one cannot be probed, its `error` says why, and what was kept of it stays.
         Raises InvalidArgument for a target that is not configured, ConfigError where there is no place to keep probes,
         StateError where they cannot be kept.
         """

@@ -24,7 +24,7 @@ def print_matrix(screen: Screen, probes: Sequence[Probe]) -> None:
     names = list(dict.fromkeys(line.name for probe in found for line in probe.lines))
     if found:
         rows = [(name, *(cell_of(probe, name) for probe in found)) for name in names]
-        screen.table(("", *(probe.target for probe in found)), rows)
+        screen.table(("feature", *(probe.target for probe in found)), rows)
     for probe in probes:
         screen.say("")
         screen.say(f"{probe.target}: {probe.container or NOTHING}, {summary_of(probe)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sovbroker.errors import NotFound, SovbrokerError, StoreError
@@ -21,7 +22,6 @@ def check_uploads(run: Run) -> str:
     run.remove("joined", "dropped")
     again = _joined(run, least)
     _dropped(run, least)
-    _never_sent(run, least)
     return f"parts of {least} bytes and more, in any order; {again}"
 
 
@@ -56,29 +56,27 @@ def _send_again(upload: Upload, data: bytes) -> Part | None:
 
 
 def _dropped(run: Run, least: int) -> None:
+    """Join what was never sent, which must fail, and drop the upload: nothing may be left of it."""
     upload = run.store.multipart(run.key("dropped"))
     try:
-        upload.part(1, body(least, seed=1))
+        sent = upload.part(1, body(least, seed=1))
+        joined = _joins(upload, [sent, Part(2, LAST, "0" * 32)])
     finally:
         upload.abort()
-    left = [found for found in run.store.uploads(run.key("dropped")) if found.id == upload.id]
-    if left:
+    if joined:
+        raise UnsafeError("parts that were never sent are joined without a word")
+    if any(found.id == upload.id for found in run.store.uploads(run.key("dropped"))):
         raise UnsafeError("an upload that was dropped is still listed, and may be paid for")
     if run_holds(run, "dropped"):
         raise UnsafeError("an upload that was dropped left an object")
 
 
-def _never_sent(run: Run, least: int) -> None:
-    upload = run.store.multipart(run.key("dropped"))
+def _joins(upload: Upload, parts: Sequence[Part]) -> bool:
     try:
-        sent = upload.part(1, body(least, seed=1))
-        try:
-            upload.commit([sent, Part(2, LAST, "0" * 32)])
-        except SovbrokerError:
-            return
-        raise UnsafeError("parts that were never sent are joined without a word")
-    finally:
-        upload.abort()
+        upload.commit(parts)
+    except SovbrokerError:
+        return False
+    return True
 
 
 def run_holds(run: Run, name: str) -> bool:

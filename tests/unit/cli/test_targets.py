@@ -97,7 +97,7 @@ def test_the_matrix(home, run):
     assert result.code == 0
     assert "probing local" in result.err
     lines = [words(line) for line in result.out.splitlines()]
-    assert lines[0] == "local"
+    assert lines[0] == "feature local"
     assert {"conditional-put native", "presign absent", "pages unknown", "nested keys native"} <= set(lines)
     assert "presign absent the adapter does not offer it" in lines
     assert not [line for line in lines if "!" in line]
