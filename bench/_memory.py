@@ -35,10 +35,10 @@ class Stream(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read up to a MiB."""
-        count = min(self._left, len(BLOCK) if size < 0 else min(size, len(BLOCK)))
+        """Read up to `size` bytes, as many as there are: a short answer would be taken for the end."""
+        count = self._left if size < 0 else min(size, self._left)
         self._left -= count
-        return BLOCK[:count]
+        return bytes(count)
 
 
 def put(who: str, url: str, key: str) -> Callable[[int], object]:
@@ -89,6 +89,9 @@ def main(url: str, who: str, size: int) -> None:
         peak = Peak()
         put(who, url, "big")(size)
         sys.stdout.write(f"{peak.grown()}\n")
+        held = bare(url).head_object(Bucket=BUCKET, Key="big")["ContentLength"]
+        if held != size:
+            raise ValueError(f"{who} stored {held} bytes of {size}")
         return
     prefix = who.removeprefix("broker, ")
     with TemporaryDirectory() as folder, broker_at(url, Path(folder)) as broker:

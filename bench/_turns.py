@@ -35,8 +35,11 @@ class Times:
         return statistics.median(self.wall[name])
 
 
-def in_turns(calls: Mapping[str, Call], *, rounds: int, warm: int = WARM) -> Times:
-    """Measure calls in turns. Each round begins with another one, so that none always follows the same neighbour."""
+def in_turns(calls: Mapping[str, Call], *, rounds: int, burst: int = 1, warm: int = WARM) -> Times:
+    """Measure calls in turns: each round begins with another one, so that none always follows the same neighbour.
+
+    `burst` is how often each is called in its turn; the times are of one call.
+    """
     for call in calls.values():
         for _ in range(warm):
             call()
@@ -47,9 +50,10 @@ def in_turns(calls: Mapping[str, Call], *, rounds: int, warm: int = WARM) -> Tim
         for name in [*names[start:], *names[:start]]:
             call = calls[name]
             worked, begun = time.process_time(), time.perf_counter()
-            call()
-            times.wall[name].append(time.perf_counter() - begun)
-            times.processor[name].append(time.process_time() - worked)
+            for _ in range(burst):
+                call()
+            times.wall[name].append((time.perf_counter() - begun) / burst)
+            times.processor[name].append((time.process_time() - worked) / burst)
     return times
 
 

@@ -33,6 +33,7 @@ SMALL: Final = 4 << 10
 BIG: Final = 64 << 20
 GIB: Final = 1 << 30
 THREADS: Final = 16
+BURST: Final = 5
 LISTED: Final = 10_000
 ABSENT: Final = math.nan
 GOALS: Final = {
@@ -68,13 +69,13 @@ def small(everybody: list[Client], *, rounds: int, where: str = "") -> Iterator[
     """Put, get and ask for 4 KiB."""
     data, name = os.urandom(SMALL), Numbers()
     puts = {one.name: partial(putting, one, name, data) for one in everybody}
-    yield from compared(f"4 KiB put{where}", in_turns(puts, rounds=rounds), processor=not where)
+    yield from compared(f"4 KiB put{where}", in_turns(puts, rounds=rounds, burst=BURST), processor=not where)
     for one in everybody:
         one.put("known", data)
     gets = {one.name: partial(one.get, "known") for one in everybody}
-    yield from compared(f"4 KiB get{where}", in_turns(gets, rounds=rounds))
+    yield from compared(f"4 KiB get{where}", in_turns(gets, rounds=rounds, burst=BURST), processor=not where)
     heads = {one.name: partial(one.head, "known") for one in everybody if one.head is not None}
-    yield from compared(f"4 KiB head{where}", in_turns(heads, rounds=rounds))
+    yield from compared(f"4 KiB head{where}", in_turns(heads, rounds=rounds, burst=BURST))
 
 
 def big(url: str, kept: str) -> Iterator[Row]:
@@ -83,13 +84,13 @@ def big(url: str, kept: str) -> Iterator[Row]:
     with clients(url) as ours:
         everybody = [*(one for one in ours if "process" not in one.name), *peers_at(url)[0]]
         puts = {one.name: partial(putting, one, name, data) for one in everybody}
-        yield from compared("64 MiB put", in_turns(puts, rounds=7, warm=1))
+        yield from compared("64 MiB put", in_turns(puts, rounds=7, warm=1), processor=True)
     with clients(kept) as ours:
         everybody = [*(one for one in ours if "process" not in one.name), *peers_at(kept)[0]]
         for one in everybody:
             one.put("big", data)
         gets = {one.name: partial(one.get, "big") for one in everybody}
-        yield from compared("64 MiB get", in_turns(gets, rounds=7, warm=1))
+        yield from compared("64 MiB get", in_turns(gets, rounds=7, warm=1), processor=True)
 
 
 def lists(url: str) -> Iterator[Row]:
@@ -107,7 +108,7 @@ def lists(url: str) -> Iterator[Row]:
             for name, call in calls.items():
                 if call() != LISTED:
                     raise ValueError(f"{name} does not list {LISTED} objects but {call()}")
-            yield from compared(f"list of {LISTED:,}", in_turns(calls, rounds=5, warm=0))
+            yield from compared(f"list of {LISTED:,}", in_turns(calls, rounds=3, warm=0))
 
 
 def fill(index: SqliteIndex) -> None:
@@ -178,7 +179,7 @@ def adapters() -> Iterator[Row]:
                 ("get", {one.name: partial(one.get, "known") for one in (ours, theirs)}),
                 ("head", {one.name: partial(one.head, "known") for one in (ours, theirs) if one.head is not None}),
             ):
-                ratio = in_turns(calls, rounds=60).ratio(ours.name, theirs.name)
+                ratio = in_turns(calls, rounds=12, burst=BURST).ratio(ours.name, theirs.name)
                 yield (f"4 KiB {what}: adapter {title}", ratio, f"x the time of {sdk}", "")
 
 
@@ -193,7 +194,7 @@ def ceph() -> Iterator[Row]:
             with clients(server.url, access=access, secret=secret) as ours:
                 others, _ = peers_at(server.url, access=access, secret=secret)
                 everybody = [*(one for one in ours if "process" not in one.name), *others]
-                yield from small(everybody, rounds=60, where=" on Ceph")
+                yield from small(everybody, rounds=12, where=" on Ceph")
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         yield ("4 KiB put on Ceph", ABSENT, "not installed", "")
@@ -205,7 +206,7 @@ def rows() -> Iterator[Row]:
     with null_server() as url, null_server("--keep") as kept:
         others, missing = peers_at(kept)
         with clients(kept) as ours:
-            yield from small([*ours, *others], rounds=150)
+            yield from small([*ours, *others], rounds=50)
         yield from lists(kept)
         yield from crowd(url)
         yield from big(url, kept)
