@@ -6,6 +6,7 @@ broken library. Names as arguments pick modules: `python -m bench envelope`.
 """
 
 import importlib
+import math
 import pkgutil
 import re
 import sys
@@ -45,7 +46,9 @@ def met(value: float, goal: str) -> str:
 
 
 def spoken(value: float) -> str:
-    """Print a number with the digits that a measurement deserves."""
+    """Print a number with the digits that a measurement deserves; `-` where nothing could be measured."""
+    if math.isnan(value):
+        return "-"
     for least, digits in ((1000, 0), (100, 1), (1, 2)):
         if abs(value) >= least:
             return f"{value:,.{digits}f}"

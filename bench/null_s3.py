@@ -26,6 +26,8 @@ RANGE: Final = re.compile(rb"\r\nrange: *bytes=(\d+)-(\d*)", re.IGNORECASE)
 METADATA: Final = re.compile(rb"\r\n(x-amz-meta-[^\r]*)", re.IGNORECASE)
 EXPECTED: Final = re.compile(rb"\r\nexpect: *100-continue", re.IGNORECASE)
 MODIFIED: Final = b"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT"
+SPACE: Final = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+BEGUN: Final = f"<InitiateMultipartUploadResult {SPACE}><UploadId>u</UploadId></InitiateMultipartUploadResult>".encode()
 ENTRY: Final = (
     "<Contents><Key>{}</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified>"
     "<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>4096</Size>"
@@ -136,8 +138,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._put(head, path, query)
             case "POST":
                 self._post(head, path, query)
-            case "GET" if path.count("/") < 2 or path.endswith("/"):  # noqa: PLR2004 - a bucket
-                self._list(query)
+            case "GET" | "HEAD" if path.count("/") < 2 or path.endswith("/"):  # noqa: PLR2004 - a bucket
+                self._list(query) if method == "GET" else self._send("200 OK")
             case "GET" | "HEAD":
                 self._get(head, path, whole=method == "GET")
             case _:
@@ -159,10 +161,7 @@ class Connection(asyncio.BufferedProtocol):
         """Begin or end an upload; or forget several objects."""
         if query.startswith("uploads"):
             self._server.begun[path] = b"".join(b"\r\n" + found for found in METADATA.findall(head))
-            self._send(
-                "200 OK",
-                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
-            )
+            self._send("200 OK", BEGUN)
             return
         mine = self._server.parts.pop(path, {})
         ordered = [mine[number] for number in sorted(mine)]
@@ -171,9 +170,9 @@ class Connection(asyncio.BufferedProtocol):
         size = sum(part.size for part in ordered)
         body = b"".join(part.body for part in ordered)
         self._server.objects[path] = Kept(size, etag, self._server.begun.pop(path, b""), body)
+        joined = f"<ETag>&quot;{etag}&quot;</ETag>"
         self._send(
-            "200 OK",
-            f"<CompleteMultipartUploadResult><ETag>&quot;{etag}&quot;</ETag></CompleteMultipartUploadResult>".encode(),
+            "200 OK", f"<CompleteMultipartUploadResult {SPACE}>{joined}</CompleteMultipartUploadResult>".encode()
         )
 
     def _get(self, head: bytes, path: str, *, whole: bool) -> None:
@@ -202,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
         cut = start + PAGE < len(MANY)
         following = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>" if cut else ""
         body = (
-            f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>many</Name><Prefix></Prefix>'
+            f"<ListBucketResult {SPACE}><Name>many</Name><Prefix></Prefix>"
             f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{PAGE}</MaxKeys><IsTruncated>{str(cut).lower()}</IsTruncated>"
             f"{following}{''.join(map(ENTRY.format, page))}</ListBucketResult>"
         )

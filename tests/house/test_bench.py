@@ -43,8 +43,8 @@ def test_a_goal_is_met_or_not(table: ModuleType, value: float, goal: str, said: 
 
 
 def test_numbers_have_the_digits_they_deserve(table: ModuleType):
-    assert [table.spoken(value) for value in (836_123.4, 123.45, 1.2345, 0.012345, 0.0)] == [
-        "836,123", "123.5", "1.23", "0.0123", "0",
+    assert [table.spoken(value) for value in (836_123.4, 123.45, 1.2345, 0.012345, 0.0, float("nan"))] == [
+        "836,123", "123.5", "1.23", "0.0123", "0", "-",
     ]  # fmt: skip
 
 

@@ -186,12 +186,13 @@ class Incoming(io.RawIOBase):
     def readall(self) -> bytes:
         """Read to the end."""
         self._checkClosed()
-        pieces: list[bytes] = []
+        # Grows in place and gives its bytes away without a copy: what is read is in memory once.
+        whole = io.BytesIO()
         while self._ready or self._refill():
-            pieces.append(bytes(self._ready))
+            whole.write(self._ready)
             self._position += len(self._ready)
             self._ready = memoryview(b"")
-        return b"".join(pieces)
+        return whole.getvalue()
 
     def close(self) -> None:
         """Give the connection back."""
