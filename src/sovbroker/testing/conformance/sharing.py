@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 import pytest
 
@@ -173,9 +174,7 @@ class SharingSuite(Traits):
         with ThreadPoolExecutor(CHILDREN) as pool, ExitStack() as children:
             busy = [pool.submit(keep_busy, number) for number in range(CHILDREN)]
             try:
-                found = [
-                    children.enter_context(in_child(lambda number=number: use(number))) for number in range(CHILDREN)
-                ]
+                found = [children.enter_context(in_child(partial(use, number))) for number in range(CHILDREN)]
                 assert [child() for child in found] == [[1, 1]] * CHILDREN
             finally:
                 done.set()
@@ -203,7 +202,7 @@ class SharingSuite(Traits):
 
         store.put("before", b"x", size=1)
         with ExitStack() as children:
-            found = [children.enter_context(in_child(lambda who=who: race(who))) for who in range(1, CHILDREN + 1)]
+            found = [children.enter_context(in_child(partial(race, who))) for who in range(1, CHILDREN + 1)]
             won = [race(0), *(child() for child in found)]
         if not self.shared and not self.remembers:
             # Each has a store of its own from the fork on.
