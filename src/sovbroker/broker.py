@@ -28,7 +28,7 @@ from sovbroker.router import Place, Stores, Targets
 from sovbroker.scanning import scanner_of, seen
 from sovbroker.transfer.sweep import abandoned
 from sovbroker.writer import Writer
-from sovbroker.writing import Data, Flow, Progress, Request, Write, remove_leftovers, size_of, tidy
+from sovbroker.writing import Data, Flow, Progress, Request, Write, in_passing, remove_leftovers, size_of, tidy
 
 __all__ = ["Broker", "check_key"]
 
@@ -179,7 +179,10 @@ class Broker:
         The object's label is the join of what the policy's rules say, of `label`, and of the label of the object that
         is replaced. `metadata` are texts by name, up to 64 KiB. With `if_absent` there must be no object, with
         `if_version` the current one must have that version. `progress` is called with the bytes sent and the size, if
-        known. `deadline` is in seconds from now. Data of any length is streamed in bounded memory.
+        known. Data of any length is streamed in bounded memory.
+
+        `deadline` is in seconds from now: no request to a provider waits beyond it, and what is left to be removed then
+        is removed later. Without one, a request that is not answered is repeated for a minute at the most.
 
         Raises Refused when the policy allows no placement, AlreadyExists or Conflict, StoreError, KeyUnavailable, and
         InvalidArgument. Whatever data raises is raised as it is. In each case nothing was committed.
@@ -379,14 +382,15 @@ class Broker:
         dead = [item for item in due if item.kind != "intent" or item.attempts or abandoned(item, now=now)]
         return remove_leftovers(self._flow, dead)
 
-    def _sweep_sometimes(self) -> None:
+    def _sweep_sometimes(self, deadline: float | None = None) -> None:
         """Try again, beside a write and now and then, to remove what could not be removed before."""
         now = time.monotonic()
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_EVERY
         try:
-            self._sweep(limit=SWEEP_BESIDE)
+            with in_passing(deadline):
+                self._sweep(limit=SWEEP_BESIDE)
         except SovbrokerError:
             log.warning("what is not needed any more is left for the next sweep", exc_info=True)
 
@@ -451,7 +455,7 @@ class Broker:
             except BaseException as error:
                 write.abort(error)
                 raise
-        self._sweep_sometimes()
+        self._sweep_sometimes(request.deadline)
         return stored
 
     def _derive(self, source: str, destination: str, *, label: str | Label | None, operation: str) -> Stored:

@@ -10,14 +10,17 @@ Two promises hold for every method. A failure is an error of `sovbroker.errors` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol, Self, runtime_checkable
+from typing import Final, Protocol, Self, runtime_checkable
 
-from sovbroker.errors import StoreError
+from sovbroker.errors import StoreError, Unavailable
 
 __all__ = [
     "AccessKey",
@@ -36,6 +39,7 @@ __all__ = [
     "ObjectInfo",
     "Page",
     "Part",
+    "Patience",
     "Probing",
     "Reader",
     "Source",
@@ -44,6 +48,8 @@ __all__ = [
     "Upload",
     "UploadInfo",
     "User",
+    "patience",
+    "waiting",
 ]
 
 Bytes = bytes | bytearray | memoryview
@@ -390,6 +396,49 @@ class Binding:
     credentials: Credentials = field(default_factory=Credentials)
     settings: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
     beside: Store | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a store's caller waits for the call that it makes in this context.
+
+    `deadline` is a time of `time.monotonic`: no request begins after it, none waits beyond it for the next byte, and no
+    pause reaches it. `repeats`: the caller makes a call that raises Unavailable again by itself, with the same body, so
+    that the adapter makes each request once.
+    """
+
+    deadline: float | None = None
+    repeats: bool = False
+
+    def left(self, most: float) -> float:
+        """Return how many seconds a request may wait now, at most `most`. Raises Unavailable when the time is over."""
+        if self.deadline is None:
+            return most
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise Unavailable("the deadline passed, and nothing more was asked of the store")
+        return min(most, left)
+
+
+ENDLESS: Final = Patience()
+_patience: Final[ContextVar[Patience]] = ContextVar("sovbroker-patience")
+
+
+def patience() -> Patience:
+    """Return how the caller of this store waits. Outside of any `waiting`: without end, and it repeats nothing."""
+    return _patience.get(ENDLESS)
+
+
+@contextmanager
+def waiting(*, deadline: float | None, repeats: bool) -> Generator[None]:
+    """Wait so for every call of a store in this block, in this thread. Of two deadlines, the earlier one counts."""
+    outer = patience()
+    until = [moment for moment in (deadline, outer.deadline) if moment is not None]
+    token = _patience.set(Patience(min(until, default=None), repeats or outer.repeats))
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 class Adapter(Protocol):

@@ -11,8 +11,10 @@ import io
 import logging
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -37,7 +39,7 @@ from sovbroker.placements import (
     new_version,
 )
 from sovbroker.policy import Choice, Decision, Policy
-from sovbroker.ports import Bytes, Feature
+from sovbroker.ports import Bytes, Feature, waiting
 from sovbroker.router import Stores
 from sovbroker.transfer.outgoing import Destination, Entry, Outgoing, attempt, sidecar_name
 from sovbroker.transfer.sweep import GRACE, clear_away, owner
@@ -51,6 +53,7 @@ log = logging.getLogger("sovbroker")
 
 METADATA_MAX: Final = 64 << 10
 UNSEEN: Final = Scan({})
+IN_PASSING: Final = 10.0
 
 
 ANY: Final = Precondition()
@@ -284,7 +287,7 @@ class Write:
         doomed = self._flow.index.commit(
             placement, condition=self._request.condition, source=self._request.source, now=self._now
         )
-        tidy(self._flow, doomed)
+        tidy(self._flow, doomed, deadline=self._request.deadline)
         return Stored(
             key=placement.key,
             version=placement.version,
@@ -320,15 +323,24 @@ class Write:
         except SovbrokerError:
             log.warning("an unfinished write of `%s` is left for the next sweep", self._request.key, exc_info=True)
         else:
-            tidy(self._flow, unfinished, keep_until=late)
+            tidy(self._flow, unfinished, keep_until=late, deadline=self._request.deadline)
 
 
-def tidy(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: datetime | None = None) -> None:
+def tidy(
+    flow: Flow, leftovers: Iterable[Leftover], *, keep_until: datetime | None = None, deadline: float | None = None
+) -> None:
     """Remove leftovers after an outcome that stands: a failure here is logged, and left to the next sweep."""
     try:
-        remove_leftovers(flow, leftovers, keep_until=keep_until)
+        with in_passing(deadline):
+            remove_leftovers(flow, leftovers, keep_until=keep_until)
     except SovbrokerError:
         log.warning("what is not needed any more is left for the next sweep", exc_info=True)
+
+
+def in_passing(deadline: float | None = None) -> AbstractContextManager[None]:
+    """Do not make a call wait for what it does beside its work: until `deadline`, and not more than a few seconds."""
+    soon = time.monotonic() + IN_PASSING
+    return waiting(deadline=soon if deadline is None else min(soon, deadline), repeats=True)
 
 
 def remove_leftovers(flow: Flow, leftovers: Iterable[Leftover], *, keep_until: datetime | None = None) -> int:

@@ -6,16 +6,16 @@ The client is made when it is first needed, under a lock, and again in a child p
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from sovbroker.errors import ConfigError, PermissionDenied, Unavailable
 from sovbroker.ports import Binding
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.azure.account import PORTS, Account, bracketed
 from sovbroker_adapters.azure.settings import Settings
 from sovbroker_adapters.hosts import link_local
@@ -27,7 +27,6 @@ __all__ = ["Connection"]
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.1
 
 _making = threading.Lock()
 
@@ -88,7 +87,7 @@ class Connection:
         from sovbroker_adapters.azure.failures import Asked, failure  # noqa: PLC0415 - it needs the SDK
 
         asked = Asked(self.target, self.container, key, conditional)
-        for pause in self._pauses(again=again):
+        for pause in pauses(self._settings.attempts, again=again):
             try:
                 return call(self.client())
             except Taken:
@@ -101,14 +100,6 @@ class Connection:
                     raise found from error
             time.sleep(pause)
         raise AssertionError  # the last pause is None
-
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
 
     def client(self) -> ContainerClient:
         """Return the client of this process."""

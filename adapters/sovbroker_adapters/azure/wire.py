@@ -12,6 +12,7 @@ from azure.core.pipeline import transport as sdk
 from requests import Session
 from requests.adapters import HTTPAdapter
 
+from sovbroker.ports import patience
 from sovbroker_adapters.azure.settings import Settings
 
 __all__ = ["Wire"]
@@ -40,16 +41,18 @@ class Wire:
             session=session,
             session_owner=True,
             use_env_settings=False,
-            connection_timeout=settings.connect_timeout,
-            read_timeout=settings.read_timeout,
             connection_verify=True if settings.ca_bundle is None else str(settings.ca_bundle),
             connection_data_block_size=BLOCK,
         )
         self._check = check
+        self._settings = settings
 
     def send(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - the SDK's request and answer
         """Send a request, if it goes to a host of the target."""
         self._check(request.url)
+        caller = patience()
+        options["connection_timeout"] = caller.left(self._settings.connect_timeout)
+        options["read_timeout"] = caller.left(self._settings.read_timeout)
         try:
             answer = self._inner.send(request, **options)
         except AzureError as error:

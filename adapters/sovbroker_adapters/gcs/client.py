@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -21,7 +20,8 @@ from urllib.parse import quote
 from requests import HTTPError, Request
 
 from sovbroker.errors import ConfigError, NotFound, StoreError, Unavailable
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, patience
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.gcs.bodies import Outgoing, read_all
 from sovbroker_adapters.gcs.failures import Asked, failure, names_object, refusal
 from sovbroker_adapters.gcs.hosts import check_host, check_token_url
@@ -37,7 +37,6 @@ __all__ = ["Answer", "Call", "Connection"]
 T = TypeVar("T")
 Answer = Mapping[str, Any]
 
-FIRST_PAUSE: Final = 0.1
 ERRORS_FROM: Final = 300
 NOT_SATISFIABLE: Final = 416
 
@@ -159,7 +158,7 @@ class Connection:
 
     def _repeat(self, call: Call, read: Callable[[Response], T]) -> T:
         asked = Asked(self.target, self.bucket, call.key, call.conditional)
-        for pause in self._pauses(again=call.again):
+        for pause in pauses(self._settings.attempts, again=call.again):
             try:
                 return read(self._send(call, asked))
             except Exception as error:
@@ -187,7 +186,8 @@ class Connection:
             headers["Content-Type"] = "application/json"
         url = self._settings.endpoint + call.path
         request = Request(call.method, url, headers=headers, params=dict(call.query), data=body).prepare()
-        limits = (self._settings.connect_timeout, self._settings.read_timeout)
+        caller = patience()
+        limits = (caller.left(self._settings.connect_timeout), caller.left(self._settings.read_timeout))
         answer = made.session.send(request, stream=True, timeout=limits, proxies={})
         if answer.status_code < ERRORS_FROM:
             return answer
@@ -213,14 +213,6 @@ class Connection:
         except StoreError:
             # The credentials may read objects and not list them: then the first answer stands.
             return
-
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
 
     def _mine(self) -> _Made:
         """Return what belongs to this process."""

@@ -7,10 +7,9 @@ Its session looks at nothing but what the binding says: no variable of the envir
 from __future__ import annotations
 
 import os
-import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from sovbroker.errors import ConfigError, NotSupported, Unavailable
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, patience
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.s3.direct import DIRECT, PROBE, Direct, place_of
@@ -40,7 +40,6 @@ NOTHING: Final[Answer] = {}
 
 POOL: Final = 32
 SCHEMES: Final = ("https", "http")
-FIRST_PAUSE: Final = 0.1
 OK: Final = 200
 DIGESTED: Final = ("DeleteObjects", "PutObjectRetention")
 # The first element of an answer, by the question. Many services answer what they do not know with a listing.
@@ -123,7 +122,7 @@ class Connection:
         from sovbroker_adapters.s3.failures import Asked, failure  # noqa: PLC0415 - it needs the SDK
 
         asked = Asked(self.target, self.bucket, key, conditional)
-        for pause in self._pauses(again=again):
+        for pause in pauses(self._settings.attempts, again=again):
             try:
                 return call(self._opened.get())
             except Exception as error:
@@ -134,14 +133,6 @@ class Connection:
                     raise found from error
             time.sleep(pause)
         raise AssertionError  # the last pause is None
-
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
 
     def client(self) -> S3Client:
         """Return the client of this process."""
@@ -247,6 +238,7 @@ class Connection:
             **given,
         )
         client = cast("S3Client", made)
+        _hold(client, settings)
         events = client.meta.events
         events.register("before-send.s3", self._before_send)
         events.register_first("before-call.s3", _before_call)
@@ -369,6 +361,29 @@ def _profile(name: str, target: str) -> dict[str, str]:
     if wanted[0] not in found or wanted[1] not in found:
         raise ConfigError(f"{target}: profile `{name}` of the shared AWS files holds no access key and secret key")
     return found
+
+
+def _hold(client: S3Client, settings: Settings) -> None:
+    """Let no request wait longer than its caller does, and none be led elsewhere.
+
+    The SDK knows one time limit for all requests of a client, and leaves redirects to its library, which is no help
+    with those that it does not follow.
+    """
+    from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool  # noqa: PLC0415 - loaded lazily
+    from urllib3.util import Timeout  # noqa: PLC0415 - as above
+
+    def held(pool: Any) -> Any:  # noqa: ANN401 - a class of the SDK, and one made of it
+        class Held(pool):  # type: ignore[misc]  # a class of the SDK, which has no types
+            def urlopen(self, *args: object, **options: object) -> Any:  # noqa: ANN401 - the library's answer
+                caller = patience()
+                limits = Timeout(connect=caller.left(settings.connect_timeout), read=caller.left(settings.read_timeout))
+                return super().urlopen(*args, **options | {"timeout": limits, "redirect": False})
+
+        return Held
+
+    manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
+    pools = {"http": AWSHTTPConnectionPool, "https": AWSHTTPSConnectionPool}
+    manager.pool_classes_by_scheme = {scheme: held(pool) for scheme, pool in pools.items()}
 
 
 def _before_call(params: dict[str, Any], **_: object) -> None:

@@ -37,13 +37,15 @@ class Listing:
         asked: dict[str, Any] = {}
         while True:
             answer = self.connection.ask("list_multipart_uploads", {"Prefix": prefix, "EncodingType": "url"} | asked)
+            if "IsTruncated" not in answer:
+                raise self._nothing()
             encoded = answer.get("EncodingType") == "url"
             for entry in answer.get("Uploads", ()):
                 key, upload_id = entry.get("Key", ""), entry.get("UploadId", "")
                 key = unquote_plus(key) if encoded else key
                 if key.startswith(prefix):
                     yield UploadInfo(key, upload_id)
-            if not answer.get("IsTruncated", False):
+            if not answer["IsTruncated"]:
                 return
             key, upload_id = answer.get("NextKeyMarker", ""), answer.get("NextUploadIdMarker", "")
             following = {"KeyMarker": unquote_plus(key) if encoded else key, "UploadIdMarker": upload_id}
@@ -59,7 +61,7 @@ class Listing:
         while True:
             answer = self.connection.ask("list_objects_v2", {"Prefix": prefix, "MaxKeys": self.page} | asked)
             if "IsTruncated" not in answer:
-                raise Unavailable("the store answered something that is no listing", target=self.connection.target)
+                raise self._nothing()
             yield self._page(answer)
             if not answer["IsTruncated"]:
                 return
@@ -102,6 +104,9 @@ class Listing:
             chosen = names[start : start + PAGE]
             found = tuple(objects[name] for name in chosen if name in objects)
             yield Page(found, tuple(name for name in chosen if name not in objects))
+
+    def _nothing(self) -> Unavailable:
+        return Unavailable("the store answered something that is no listing", target=self.connection.target)
 
     def _endless(self) -> Unavailable:
         return Unavailable("the store's listing does not end: it names no next page", target=self.connection.target)

@@ -201,7 +201,9 @@ class Removal:
 
     def _one(self, version: _Version) -> Answer:
         try:
-            return self._connection.ask("delete_object", version.named, key=version.key)
+            answer = self._connection.ask("delete_object", version.named, key=version.key)
+            self._verification.check_removed(answer, version.key)
+            return answer  # noqa: TRY300 - what the check raises is not looked at here
         except NotFound as error:
             self._verification.check_bucket(error)
             return {}

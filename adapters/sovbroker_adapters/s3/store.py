@@ -274,6 +274,9 @@ class S3Store:
 
     def _whole(self, answer: Answer, key: str) -> int:
         """Return the size of the whole object."""
+        if not answer.get("ETag"):
+            # Every service tells it; a portal that answers for everybody does not.
+            raise Unavailable(f"what answered for `{key}` is no S3 service", target=self.target, key=key)
         found = CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
         if found is not None:
             return int(found[3])

@@ -18,6 +18,8 @@ from sovbroker_adapters.s3.settings import Settings
 
 __all__ = ["S3Upload", "Verification", "info_of"]
 
+NO_CONTENT: Final = 204
+
 PLAIN_ENCRYPTION: Final = frozenset({None, "", "AES256"})
 
 
@@ -61,9 +63,19 @@ class Verification:
     def info(self, answer: Answer, key: str) -> ObjectInfo:
         """Return what the answer to such a question says."""
         size = answer.get("ContentLength")
-        if size is None:
-            raise self.broken(key, "the store did not say how long it is")
+        if size is None or not answer.get("ETag"):
+            raise self.broken(key, "the store did not say how long it is, or what")
         return info_of(answer, key, size=int(size))
+
+    def check_removed(self, answer: Answer, key: str) -> None:
+        """Raise Unavailable for an answer that says more than that something is removed: a portal's page says nothing.
+
+        A service has no body to send then.
+        """
+        said: Answer = answer["ResponseMetadata"]
+        length = str(said.get("HTTPHeaders", {}).get("content-length", "0"))
+        if said["HTTPStatusCode"] != NO_CONTENT and length != "0":
+            raise self.broken(key, "the store did not say that it is removed")
 
     def check_bucket(self, error: NotFound) -> None:
         """Raise NotFound of the bucket if it is missing: an answer without a body does not tell what was not found."""
@@ -164,7 +176,8 @@ class S3Upload:
             # No service gives such an id, and Swift's face has no word for "there is none".
             return
         try:
-            self._connection.ask("abort_multipart_upload", self._names, key=self.key)
+            answer = self._connection.ask("abort_multipart_upload", self._names, key=self.key)
+            self._verification.check_removed(answer, self.key)
         except NotFound as error:
             if error.key is None:
                 raise
@@ -193,13 +206,15 @@ class S3Upload:
         while True:
             asked = {"PartNumberMarker": marker, "MaxParts": most}
             answer = self._connection.ask("list_parts", self._names | asked, key=self.key)
+            if "IsTruncated" not in answer:
+                raise self._verification.broken(self.key, "the store answered something that is no list of parts")
             for entry in answer.get("Parts", ()):
                 number, size = entry.get("PartNumber"), entry.get("Size")
                 if number is None or size is None:
                     raise self._verification.broken(self.key, "the store listed a part without number or size")
                 yield Part(number, size, entry.get("ETag", "").strip('"'))
                 marker = max(marker, number)
-            if not answer.get("IsTruncated", False):
+            if not answer["IsTruncated"]:
                 return
             if marker <= after:
                 raise self._verification.broken(self.key, "the store's list of parts does not end")

@@ -15,6 +15,7 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from sovbroker.errors import InvalidArgument
+from sovbroker.ports import patience
 
 __all__ = ["Body", "Wire"]
 
@@ -91,6 +92,8 @@ class Wire:
         connection = self._connection()
         answer: HTTPResponse | None = None
         try:
+            # A kept connection has the time limit of whoever had it before.
+            connection.settimeout(patience().left(self._timeouts[1]))
             heard = self._send(connection, head, body, size=size)
             answer = HTTPResponse(connection, method=method)
             answer.begin()
@@ -128,14 +131,12 @@ class Wire:
             kept.close()
 
     def _connected(self) -> socket.socket:
-        connect, read = self._timeouts
-        connection = socket.create_connection(self._address, timeout=connect)
+        connection = socket.create_connection(self._address, timeout=patience().left(self._timeouts[0]))
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_hostname=self._address[0])
-            connection.settimeout(read)
         except BaseException:
             connection.close()
             raise

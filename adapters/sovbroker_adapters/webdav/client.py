@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from sovbroker.errors import Unavailable
 from sovbroker.ports import Binding
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.webdav.calls import Call
 from sovbroker_adapters.webdav.hosts import check_binding, check_host
 from sovbroker_adapters.webdav.multistatus import ASKED, BrokenAnswerError, Entry, entries
@@ -32,7 +32,6 @@ log = logging.getLogger("sovbroker")
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.1
 ALL_IS_WELL: Final = range(200, 300)
 MULTISTATUS: Final = 207
 # The only answers that say so: a portal's page of status 200 has moved nothing.
@@ -149,13 +148,9 @@ class Connection:
 
         return self._repeated(call, once)
 
-    def pauses(self, *, again: bool = True) -> Iterator[float | None]:
+    def pauses(self) -> Iterator[float | None]:
         """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
+        return pauses(self._settings.attempts, again=True)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -164,7 +159,7 @@ class Connection:
             made.client.close()
 
     def _repeated(self, call: Call, once: Callable[[], T]) -> T:
-        for pause in self.pauses(again=call.again):
+        for pause in pauses(self._settings.attempts, again=call.again):
             try:
                 return once()
             except Unavailable:

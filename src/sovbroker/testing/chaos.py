@@ -24,6 +24,7 @@ from typing import Self, assert_never
 from sovbroker.testing.background import Background
 
 __all__ = [
+    "Announce",
     "ChaosProxy",
     "Cut",
     "Duplicate",
@@ -113,7 +114,17 @@ class Cut:
     keep: int
 
 
-Fault = Latency | Reset | Truncate | Stall | Status | Flip | Duplicate | Cut
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Let the answer's head announce `more` bytes than its body has (fewer, when negative), then close in good order.
+
+    An answer that has no body, or tells no length, is left alone.
+    """
+
+    more: int
+
+
+Fault = Announce | Latency | Reset | Truncate | Stall | Status | Flip | Duplicate | Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +214,7 @@ class ChaosProxy:
     async def _answer(self, writer: asyncio.StreamWriter, request: _Message, fault: Fault | None) -> bool:
         """Answer one request; whether the connection goes on."""
         match fault:
-            case None | Truncate() | Stall() | Reset():
+            case None | Announce() | Truncate() | Stall() | Reset():
                 answer = await self._ask(request)
             case Latency():
                 await asyncio.sleep(fault.seconds)
@@ -253,6 +264,12 @@ class ChaosProxy:
 
 async def _send(writer: asyncio.StreamWriter, answer: _Message, fault: Fault | None) -> bool:
     """Send an answer, or as much of it as the fault leaves; whether the connection goes on."""
+    if isinstance(fault, Announce):
+        writer.write((_announcing(answer.head, fault.more) if answer.body else answer.head) + answer.body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        return False
     if not isinstance(fault, Reset | Truncate | Stall):
         writer.write(answer.head + answer.body)
         await writer.drain()
@@ -304,6 +321,13 @@ def _answer_of(fault: Status, *, whole: bool) -> _Message:
     if all(name.lower() != "transfer-encoding" for name, _ in fault.headers):
         lines.append(f"Content-Length: {len(fault.body)}")
     return _Message("\r\n".join(lines).encode("latin-1") + END_OF_HEAD, fault.body if whole else b"")
+
+
+def _announcing(head: bytes, more: int) -> bytes:
+    length = _length(head)
+    if length is None:
+        return head
+    return head.replace(b": %d\r\n" % length, b": %d\r\n" % max(0, length + more), 1)
 
 
 def _flipped(message: _Message, at: int) -> _Message:

@@ -21,7 +21,7 @@ from typing import Final, Protocol, TypeVar
 
 from sovbroker.envelope import CHUNK, HEAD, TAG, Sealer, sealed_size
 from sovbroker.errors import Conflict, InvalidArgument, NotSupported, SovbrokerError, Unavailable
-from sovbroker.ports import Bytes, Feature, Part, Source, Store, Upload
+from sovbroker.ports import Bytes, Feature, Part, Source, Store, Upload, waiting
 from sovbroker.transfer.stream import Stream
 
 __all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Sent", "attempt"]
@@ -31,7 +31,8 @@ SMALL: Final = 16 << 20
 IN_FLIGHT: Final = 3
 SPARE_MAX: Final = 2 * HEAD + PART // CHUNK * (CHUNK + TAG) + TAG
 FIRST_BUFFER: Final = 256 << 10
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 5
+ENOUGH: Final = 60.0
 FIRST_PAUSE: Final = 0.05
 GROWTH_STEPS: Final = 8
 
@@ -80,16 +81,18 @@ class Sent:
 def attempt(call: Callable[[], T], *, deadline: float | None) -> T:
     """Call; try again a few times, with growing pauses, while it raises Unavailable and `deadline` allows.
 
-    `deadline` is a time of `time.monotonic`.
+    `deadline` is a time of `time.monotonic`. Nobody else repeats the call: the store is told so, and how long it may
+    wait. What has taken `ENOUGH` seconds without an answer is not tried again.
     """
     pause = FIRST_PAUSE
+    until = time.monotonic() + ENOUGH if deadline is None else deadline
     for left in range(ATTEMPTS - 1, -1, -1):
         within(deadline)
         try:
-            return call()
+            with waiting(deadline=deadline, repeats=True):
+                return call()
         except Unavailable:
-            late = deadline is not None and time.monotonic() + pause > deadline
-            if left == 0 or late:
+            if left == 0 or time.monotonic() + pause > until:
                 raise
         time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
         pause *= 4

@@ -13,7 +13,7 @@ Subclass `StoreSuite` in a test module, and give it a store with an empty contai
 
 A feature that the store declares is tested by its behaviour, one that it does not declare by `NotSupported`; nothing is
 skipped. With a fixture `store` of the module instead, further suites put a whole broker over the same store:
-`ClearSuite`, `SealedSuite`, `HiddenSuite` and `AwaitedSuite`.
+`ClearSuite`, `SealedSuite`, `HiddenSuite` and `AwaitedSuite`. `FaultSuite` breaks what an adapter sends and hears.
 
 `sovbroker.testing` must be imported before this package (it is, by the import system), so that pytest explains the
 assertions.
@@ -21,8 +21,9 @@ assertions.
 
 from __future__ import annotations
 
+from sovbroker.testing.conformance.faults import FaultSuite
 from sovbroker.testing.conformance.suite import StoreSuite
 from sovbroker.testing.conformance.traits import Traits
 from sovbroker.testing.conformance.wrappers import AwaitedSuite, ClearSuite, HiddenSuite, SealedSuite
 
-__all__ = ["AwaitedSuite", "ClearSuite", "HiddenSuite", "SealedSuite", "StoreSuite", "Traits"]
+__all__ = ["AwaitedSuite", "ClearSuite", "FaultSuite", "HiddenSuite", "SealedSuite", "StoreSuite", "Traits"]

@@ -1,0 +1,31 @@
+"""How often an adapter makes a request, and how long it waits in between, as far as its caller's patience goes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from sovbroker.ports import patience
+
+__all__ = ["FIRST_PAUSE", "pauses"]
+
+FIRST_PAUSE: Final = 0.1
+
+
+def pauses(attempts: int, *, again: bool) -> Iterator[float | None]:
+    """Yield how long to wait after each of `attempts` that fails, in seconds; None after the last.
+
+    There is one where the call may not be made `again`, where the caller repeats it by itself, and where the pause
+    would reach the caller's deadline.
+    """
+    caller = patience()
+    pause = FIRST_PAUSE
+    for _ in range(attempts - 1 if again and not caller.repeats else 0):
+        jittered = pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        if caller.deadline is not None and time.monotonic() + jittered >= caller.deadline:
+            break
+        yield jittered
+        pause *= 4
+    yield None

@@ -1,0 +1,87 @@
+"""The adapters that speak HTTP behind a proxy that breaks their requests, one after the other."""
+
+import dataclasses
+
+import pytest
+
+from sovbroker.testing.blobs import BlobService
+from sovbroker.testing.chaos import ChaosProxy, Status
+from sovbroker.testing.conformance import FaultSuite
+from sovbroker.testing.gcs import fake_gcs
+from sovbroker.testing.webdav import rclone_webdav
+from sovbroker_adapters import attempts, azure, gcs, s3, webdav
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.001)
+
+
+@pytest.fixture
+def proxy(server):
+    with ChaosProxy(server.host) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def opened(request, server, bucket, proxy):
+    """A function that opens a new container through the proxy."""
+    build = request.cls.build
+    getattr(server, request.cls.make)(bucket)
+    stores = []
+
+    def open_store(*, attempts, read_timeout):
+        binding = server.binding(bucket, settings={"attempts": attempts, "read-timeout": read_timeout})
+        stores.append(build(dataclasses.replace(binding, endpoint=proxy.url, hosts=frozenset({proxy.host}))))
+        return stores[-1]
+
+    yield open_store
+    for store in stores:
+        store.close()
+
+
+class TestS3(FaultSuite):
+    build = staticmethod(s3.build)
+    make = "create_bucket"
+    # Its ETag is the digest of some objects only, and to compute it would cost as much as to open the envelope.
+    verifies_reads = False
+
+    @pytest.fixture
+    def server(self, moto):
+        return moto
+
+
+class TestAzure(FaultSuite):
+    build = staticmethod(azure.build)
+    make = "create_container"
+    # It tells no digest of a range, and of a whole blob only where the client gave it one.
+    verifies_reads = False
+
+    @pytest.fixture(scope="class")
+    def server(self):
+        with BlobService() as running:
+            yield running.server
+
+
+class TestGcs(FaultSuite):
+    build = staticmethod(gcs.build)
+    make = "create_bucket"
+
+    @pytest.fixture(scope="class")
+    def server(self):
+        with fake_gcs() as server:
+            yield server
+
+
+class TestWebdav(FaultSuite):
+    build = staticmethod(webdav.build)
+    make = "create_folder"
+
+    @pytest.fixture(scope="class")
+    def server(self, tmp_path_factory):
+        with rclone_webdav(tmp_path_factory.mktemp("webdav")) as server:
+            yield server
+
+    def tolerates(self, name, fault):
+        # "It is there already", of the folder in which bodies wait, and "it is not there", of what is to be removed.
+        return isinstance(fault, Status) and fault.code == 405 and name in {"put", "source", "empty", "copy"}
