@@ -56,9 +56,9 @@ def list_targets(session: Session) -> None:
         session.screen.say("")
         header = ("target", *modes)
         session.screen.table(header, [(place.target.id, *mode_words(place, modes)) for place in places])
-    for place in places:
-        for what, evidence in place.vouched:
-            session.screen.say(f"{place.target.id}: {what} attested by {evidence}")
+    told = [f"{place.target.id}: {what} attested by {evidence}" for place in places for what, evidence in place.vouched]
+    for line in ["", *told] if told else ():
+        session.screen.say(line)
 
 
 @command(app, "probe")
