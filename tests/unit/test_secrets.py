@@ -69,6 +69,8 @@ def test_nothing_shows_a_secret():
         ("azure", {"SECRET_KEY": "s"}, "X_ACCESS_KEY"),
         ("gcs", {}, "X_SERVICE_ACCOUNT"),
         ("webdav", {"USERNAME": "u"}, "X_PASSWORD"),
+        ("swift", {"USERNAME": "u"}, "X_PASSWORD"),
+        ("swift", {"APPLICATION_CREDENTIAL_ID": "a"}, "X_USERNAME"),
     ],
 )
 def test_a_prefix_without_what_its_adapter_needs_names_the_variable(adapter, given, missing, monkeypatch):

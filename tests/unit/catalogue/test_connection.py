@@ -69,3 +69,7 @@ def test_who_gives_tokens_may_be_talked_to():
         "x/y", "azure", "https://{account}.blob.x.example", "y", settings={"authority": "login.x.example"}
     )
     assert connection.hosts({"account": "a"}, bucket="b") == {"a.blob.x.example", "login.x.example"}
+    keystone = Connection(
+        "x/y", "swift", "https://storage.x.example", "y", settings={"authority": "https://auth.x.example:5000/v3"}
+    )
+    assert keystone.hosts({}, bucket="b") == {"storage.x.example", "auth.x.example:5000"}
