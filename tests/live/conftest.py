@@ -14,7 +14,7 @@ EXPECTED = {
     "test_azure.py": 100,
     "test_broker.py": 5,
     "test_ceph.py": 425,
-    "test_pkcs11.py": 15,
+    "test_pkcs11.py": 12,
     "test_swift.py": 200,
 }
 
