@@ -107,7 +107,7 @@ class Connection:
 
         def call(opened: _Opened) -> Answer:
             named = params() if callable(params) else params
-            if opened.direct is not None and opened.direct.serves(operation):
+            if opened.direct is not None and opened.direct.serves(operation, named):
                 return opened.direct.ask(DIRECT[operation], named)
             answer: Answer = getattr(opened.client, operation)(Bucket=self.bucket, **named)
             return answer

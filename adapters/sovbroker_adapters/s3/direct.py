@@ -59,6 +59,9 @@ SENT: Final = MappingProxyType(
 )
 
 
+KNOWN: Final = frozenset({"Key", "Body", "ContentLength", "Metadata", "UploadId", "PartNumber", *SENT})
+
+
 @dataclass(frozen=True, slots=True)
 class Direct:
     """One bucket. `prefix` is what stands before a key in a request's target; `keys` tells what to sign with now.
@@ -72,9 +75,15 @@ class Direct:
     keys: Callable[[], Keys | None]
     checked: bool = False
 
-    def serves(self, operation: str) -> bool:
-        """Whether this is the way for an operation, by its name at the SDK's client."""
-        return operation in DIRECT and not (self.checked and DIRECT[operation].bodied)
+    def serves(self, operation: str, params: Mapping[str, Any]) -> bool:
+        """Whether this is the way for an operation, by its name at the SDK's client, with these parameters.
+
+        What it does not know it must not drop: a version, a digest, a body that is no stream of blocks.
+        """
+        if operation not in DIRECT or (self.checked and DIRECT[operation].bodied):
+            return False
+        body = params.get("Body")
+        return params.keys() <= KNOWN and (not body or hasattr(body, "stream"))
 
     def ask(self, operation: _Operation, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make a request, and return the answer in the SDK's words. Raises what the SDK raises, OSError, HTTPException.

@@ -56,7 +56,7 @@ def find_out(open_with: Opening, *, installation: str, hold: timedelta = HOLD) -
     """
     with ExitStack() as stack:
         matrix = Matrix(open_with, stack, installation=installation, hold=hold)
-        left = clear_leftovers(matrix.run.store, installation=installation, now=datetime.now(UTC))
+        left = clear_leftovers(matrix.run.sorting, installation=installation, now=datetime.now(UTC))
         try:
             lines = tuple(matrix.lines())
         finally:
@@ -74,9 +74,12 @@ class Matrix:
         self._declared = plain.capabilities
         self._claims = _claims(open_with, plain.capabilities)
         self._inspection = plain.inspect()
-        store = self._open(self._claims)
         skew = self._inspection.skew or timedelta(0)
-        self.run = Run(store, installation, skew=skew, hold=hold)
+        store = self._open(self._claims)
+        self._sorts = {**self._claims, Feature.ORDERED_LIST: Support.EMULATED}
+        # What sorts by itself lists in whatever order a service gives.
+        sorting = self._open(self._sorts) if _takes(open_with, self._sorts) else store
+        self.run = Run(store, sorting, installation, skew=skew, hold=hold)
 
     def lines(self) -> Iterator[Line]:
         """Yield every line of the matrix."""
@@ -94,8 +97,8 @@ class Matrix:
         yield self._feature(Feature.COPY, check_copies)
         yield self._feature(Feature.MULTIPART, check_uploads)
         fill(run)
-        yield self._aspect(Aspect.LISTING, check_listing)
         yield self._order()
+        yield self._aspect(Aspect.LISTING, check_listing)
         yield self._feature(Feature.DELIMITER, check_delimiter)
         yield self._pages()
         yield self._feature(Feature.RETENTION, check_retention, clocked=True)
@@ -136,10 +139,11 @@ class Matrix:
     def _order(self) -> Line:
         """Judge the order; where it is not the service's, the adapter's own may do."""
         line = self._feature(Feature.ORDERED_LIST, check_order)
-        sorting = {**self._claims, Feature.ORDERED_LIST: Support.EMULATED}
-        if line.support in {Support.NATIVE, Support.EMULATED} or not _takes(self._open_with, sorting):
+        if line.support in {Support.NATIVE, Support.EMULATED} or self.run.sorting is self.run.store:
             return line
-        support, reason = self._elsewhere(sorting, check_order, works=Support.EMULATED)
+        # From here on it lists as it will have to.
+        self.run.store, self._claims = self.run.sorting, self._sorts
+        support, reason = judge(check_order, self.run, works=Support.EMULATED)
         found = f"{reason}, once all names are read and sorted" if support is Support.EMULATED else reason
         return Line(line.name, support, found, line.declared)
 
@@ -147,14 +151,9 @@ class Matrix:
         paged = {**self._claims, "page": PAGE}
         if not _takes(self._open_with, paged):
             return Line(Aspect.PAGES, None, "this adapter cannot ask for smaller pages, so that there is one only")
-        return Line(Aspect.PAGES, *self._elsewhere(paged, check_pages, works=Support.NATIVE))
-
-    def _elsewhere(
-        self, settings: Mapping[str, str | int | bool], check: Check, *, works: Support
-    ) -> tuple[Support | None, str]:
-        """Judge by a store that is opened otherwise."""
-        other = Run(self._open(settings), self.run.installation, self.run.id)
-        return judge(check, other, works=works)
+        store = self._open(paged)
+        other = Run(store, store, self.run.installation, self.run.id)
+        return Line(Aspect.PAGES, *judge(check_pages, other, works=Support.NATIVE))
 
     def _open(self, settings: Mapping[str, str | int | bool]) -> Store:
         return self._stack.enter_context(closing(self._open_with(settings)))

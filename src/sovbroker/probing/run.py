@@ -42,9 +42,14 @@ class AbsentError(Exception):
 
 @dataclass(slots=True)
 class Run:
-    """What the checks of one run share. `store` claims every feature, so that a check finds out what is behind it."""
+    """What the checks of one run share.
+
+    `store` claims every feature, so that a check finds out what is behind it. `sorting` lists in whatever order the
+    service gives, as far as the adapter can.
+    """
 
     store: Store
+    sorting: Store
     installation: str
     id: str = field(default_factory=lambda: token_hex(8))
     skew: timedelta = timedelta(0)
@@ -95,7 +100,7 @@ class Run:
         """
         self._wait()
         abort_all(self.store, self.prefix)
-        self.written.update(key for key in list_keys(self.store, self.prefix) if is_key(key))
+        self.written.update(key for key in list_keys(self.sorting, self.prefix) if is_key(key))
         late = datetime.now(UTC) + ALLOWED_LATE
         return tuple(key for key in sorted(self.written) if not self._gone(key, late))
 

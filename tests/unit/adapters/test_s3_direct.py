@@ -332,3 +332,34 @@ def test_only_trusted_certificates_are_spoken_to(certificate, monkeypatch):
         ):
             store.get("key")
         assert server.heard == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("delete_object", {"Key": "k", "VersionId": "1"}),
+        ("get_object", {"Key": "k", "VersionId": "1"}),
+        ("put_object", {"Key": "k", "Body": b"x", "ContentLength": 1}),
+        ("put_object", {"Key": "k", "ContentMD5": "QVLfTr3U84668aEJ/DtuNw=="}),
+        ("list_objects_v2", {"Prefix": "k"}),
+    ],
+)
+def test_what_the_direct_way_does_not_know_it_leaves_to_the_sdk(moto, bucket, operation, params):
+    moto.create_bucket(bucket)
+    store = build(moto.binding(bucket))
+    direct = store._connection._opened.get().direct
+    assert direct.serves(
+        "put_object", {"Key": "k", "Body": b"", "ContentLength": 0, "Metadata": {}, "IfNoneMatch": "*"}
+    )
+    assert direct.serves("delete_object", {"Key": "k"})
+    assert not direct.serves(operation, params)
+    store.close()
+
+
+def test_a_body_that_is_no_stream_arrives_all_the_same(moto, bucket):
+    moto.create_bucket(bucket)
+    store = build(moto.binding(bucket))
+    store._connection.ask("put_object", {"Key": "k", "Body": b"arrives"})
+    with store.get("k") as reader:
+        assert reader.read() == b"arrives"
+    store.close()
