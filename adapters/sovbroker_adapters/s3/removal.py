@@ -58,8 +58,8 @@ class Removal:
         self._connection = connection
         self._settings = settings
         self._verification = Verification(connection, settings)
-        # A bucket that can retain objects keeps versions; another one is asked.
-        self._kept: bool | None = settings.capabilities[Feature.RETENTION].usable or None
+        # Asked once, also where retention is declared: a probe declares everything, to see what of it is so.
+        self._kept: bool | None = None
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
