@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-# How many tests of each module have to pass: some fewer than there are, so that only what is missing as a whole fails.
+# How many tests of each module have to pass: a few less than there are, so that one may be renamed or joined.
 EXPECTED = {
     "test_azure.py": 100,
-    "test_broker.py": 5,
+    "test_broker.py": 7,
     "test_ceph.py": 425,
     "test_pkcs11.py": 12,
     "test_swift.py": 200,

@@ -1,9 +1,10 @@
-"""A whole broker over two users of a real Ceph and a third cloud: what its policy retains, Ceph refuses to remove."""
+"""A whole broker over two users of a real Ceph and a third cloud: what a policy retains, Ceph itself keeps."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
+from urllib.parse import quote
 
 import pytest
 
@@ -120,7 +121,7 @@ def held(store):
 
 def locked(server, bucket, key):
     """Until when the server itself says that an object is locked, or None."""
-    status, said = server.send("GET", f"/{bucket}/{key}?retention")
+    status, said = server.send("GET", f"/{bucket}/{quote(key)}?retention")
     if status != 200:
         return None
     assert b"<Mode>COMPLIANCE</Mode>" in said
@@ -151,7 +152,7 @@ def test_removing_it_before_the_end_is_refused_by_ceph_itself(broker, places, se
         version = listing.partition(b"<VersionId>")[2].partition(b"<")[0].decode()
         # By nobody, not with the header that lifts a weaker retention, and not by a removal of the bucket.
         for headers in ({}, {"x-amz-bypass-governance-retention": "true"}):
-            status, said = server.send("DELETE", f"/{container}/{key}?versionId={version}", headers=headers)
+            status, said = server.send("DELETE", f"/{container}/{quote(key)}?versionId={version}", headers=headers)
             assert (status, b"AccessDenied" in said) == (403, True)
         assert server.send("DELETE", f"/{container}")[0] == 409
         with pytest.raises(SovbrokerError, match="object lock"):
@@ -160,12 +161,15 @@ def test_removing_it_before_the_end_is_refused_by_ceph_itself(broker, places, se
     assert broker.read("patients/42") == b"kept"
 
 
-def test_the_broker_refuses_before_it_asks(broker, places):
+def test_what_is_deleted_before_the_end_is_kept_and_not_asked_for(broker, places):
+    """The broker knows until when: it hides the object, and sends no removal that would be refused."""
     broker.put("patients/42", b"kept")
-    with pytest.raises(SovbrokerError):
-        broker.delete("patients/42")
-    assert broker.read("patients/42") == b"kept"
-    assert {name: len(held(store)) for name, store in places.items()} == dict.fromkeys(places, 1)
+    before = {name: held(store) for name, store in places.items()}
+    broker.delete("patients/42")
+    assert not broker.exists("patients/42")
+    assert broker.sweep() == 0
+    assert broker.leftovers() == []
+    assert {name: held(store) for name, store in places.items()} == before
 
 
 def test_what_is_not_retained_goes_with_every_version(broker, servers_, places, bucket):
@@ -201,5 +205,6 @@ def test_what_the_places_tell(places):
     for name, store in places.items():
         found = store.inspect()
         assert (found.public, found.versioned, found.locks) == (False, True, True), name
-        assert (found.encryption, found.removals) == ("", ()), name
+        # Ceph 16 answers the question for the encryption with a listing.
+        assert (found.encryption, found.removals) == ("" if name == "moto" else None, ()), name
         assert abs(found.skew) < timedelta(seconds=5)

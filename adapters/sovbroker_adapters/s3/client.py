@@ -58,6 +58,13 @@ ROOTS: Final = MappingProxyType(
         "ListObjectVersions": "ListVersionsResult",
     }
 )
+# How moto and Ceph spell them.
+ODD_ROOTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "GetBucketVersioning": ("GetBucketVersioningResponse",),
+        "GetPublicAccessBlock": ("BlockPublicAccessBlockConfiguration",),
+    }
+)
 ASK_NOBODY: Final = frozenset({"env", "shared-credentials-file", "config-file", "custom-process"})
 BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
@@ -265,8 +272,7 @@ class Connection:
             return
         found = ROOT.search(response_dict["body"])
         said = "" if found is None else found[1].decode()
-        # The second one is how moto spells some.
-        if said not in {ROOTS[name], f"{name}Response"}:
+        if said not in {ROOTS[name], *ODD_ROOTS.get(name, ())}:
             shown = f"`{said[:40]}`" if said else "something else"
             raise NotSupported(f"the store does not know {name}: it answered {shown}", target=self.target)
 

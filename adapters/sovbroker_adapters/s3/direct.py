@@ -59,7 +59,10 @@ SENT: Final = MappingProxyType(
 )
 
 
-KNOWN: Final = frozenset({"Key", "Body", "ContentLength", "Metadata", "UploadId", "PartNumber", *SENT})
+KNOWN: Final = frozenset(
+    {"Key", "Body", "ContentLength", "Metadata", "PartNumber", "UploadId", "VersionId"} | SENT.keys()
+)
+"""The parameters that stand in a request that is made here; with any other one it is the SDK's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class Direct:
         query = ""
         if "UploadId" in params:
             query = f"partNumber={params['PartNumber']}&uploadId={quote(params['UploadId'], safe='~')}"
+        elif "VersionId" in params:
+            query = f"versionId={quote(params['VersionId'], safe='~')}"
         headers = {"host": self.wire.host}
         for name in SENT.keys() & params.keys():
             headers[SENT[name]] = params[name]
@@ -126,7 +131,7 @@ def _blocks(params: Mapping[str, Any]) -> Iterable[memoryview]:
     return () if stream is None else cast("Iterable[memoryview]", stream())
 
 
-def _said(answer: HTTPResponse) -> dict[str, Any]:
+def _said(answer: HTTPResponse) -> dict[str, Any]:  # noqa: C901 - a table in words
     """Return what the head of an answer tells, in the SDK's words."""
     said: dict[str, Any] = {}
     metadata: dict[str, str] = {}
@@ -146,6 +151,14 @@ def _said(answer: HTTPResponse) -> dict[str, Any]:
                 said["LastModified"] = _moment(value)
             case "x-amz-server-side-encryption":
                 said["ServerSideEncryption"] = value
+            case "x-amz-version-id":
+                said["VersionId"] = value
+            case "x-amz-delete-marker":
+                said["DeleteMarker"] = value == "true"
+            case "x-amz-object-lock-mode":
+                said["ObjectLockMode"] = value
+            case "x-amz-object-lock-retain-until-date":
+                said["ObjectLockRetainUntilDate"] = _instant(value)
             case _:
                 pass
     return said | {"Metadata": metadata, "ResponseMetadata": {"HTTPStatusCode": answer.status}}
@@ -156,6 +169,14 @@ def _moment(text: str) -> datetime | None:
         return parsedate_to_datetime(text)
     except ValueError:
         return None
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _check(operation: _Operation, answer: HTTPResponse, body: bytes) -> None:

@@ -243,8 +243,26 @@ def test_an_answer_that_comes_before_the_body_was_heard():
     ],
 )
 def test_an_answer_of_somebody_else_removes_nothing(answer, error):
-    with Scripted([answer]) as server, opened(server) as store, pytest.raises(error):
+    with Scripted([answer]) as server, opened(server, versions="leave") as store, pytest.raises(error):
         store.delete("key")
+
+
+@pytest.mark.parametrize("operation", ["head_object", "delete_object", "put_object"])
+def test_a_parameter_that_has_no_place_in_the_request_is_not_left_out(operation):
+    """A removal of one version that lost the version would hide the object instead: such a request is the SDK's."""
+    with Scripted([OK]) as server, opened(server) as store:
+        direct = store._connection._opened.get().direct
+        assert direct.serves(operation, {"Key": "key", "VersionId": "v"})
+        for name in ("IfMatch", "Tagging", "BypassGovernanceRetention"):
+            assert not direct.serves(operation, {"Key": "key", name: "x"})
+
+
+def test_a_version_stands_in_the_request():
+    answer = b"HTTP/1.1 204 No Content\r\nx-amz-version-id: a/b\r\nx-amz-delete-marker: true\r\n\r\n"
+    with Scripted([answer]) as server, opened(server) as store:
+        said = store._connection.ask("delete_object", {"Key": "key", "VersionId": "a/b"}, key="key")
+        assert (said["VersionId"], said["DeleteMarker"]) == ("a/b", True)
+        assert b"".join(server.heard).startswith(b"DELETE /bucket/key?versionId=a%2Fb HTTP/1.1\r\n")
 
 
 def test_a_header_cannot_be_smuggled_in():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import http.client
 import io
 import socket
 import threading
@@ -16,7 +17,7 @@ from botocore.httpsession import URLLib3Session
 from sovbroker.errors import ConfigError, PermissionDenied, SovbrokerError
 from sovbroker.ports import Binding, Credentials, Part
 from sovbroker.testing.chaos import ChaosProxy, Status
-from sovbroker_adapters.s3 import build
+from sovbroker_adapters.s3 import build, wire
 
 UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 
@@ -125,6 +126,17 @@ def test_a_redirect_is_not_tried_again(opened, proxy, trap, call):
         assert len(proxy.seen) == number
 
 
+class Said:
+    """A connection on which a redirect has come."""
+
+    def makefile(self, *_):
+        head = "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: eu-north-1\r\nContent-Length: 0\r\n"
+        return io.BytesIO(f"{head}Location: https://s3.eu-north-1.amazonaws.com/bucket\r\n\r\n".encode())
+
+    def close(self):
+        pass
+
+
 @pytest.fixture
 def clouds(monkeypatch):
     """A function that opens a bucket of AWS, of which every request is kept here and answered by a redirect."""
@@ -136,7 +148,15 @@ def clouds(monkeypatch):
         raw = urllib3.HTTPResponse(io.BytesIO(b""), headers=headers, status=301, preload_content=False)
         return AWSResponse(request.url, 301, headers, raw)
 
+    def ask(self, method, target, headers, body, *, size):
+        sent.append(urllib.parse.urlsplit(f"https://{self.host}{target}"))
+        assert size == len(b"".join(body))
+        answer = http.client.HTTPResponse(Said(), method=method)
+        answer.begin()
+        return answer, wire.Body(self, Said(), answer)
+
     monkeypatch.setattr(URLLib3Session, "send", send)
+    monkeypatch.setattr(wire.Wire, "ask", ask)
 
     def open_bucket(*, container="bucket", region="eu-west-3", hosts=("s3.eu-west-3.amazonaws.com",), **settings):
         credentials = Credentials({"access_key": "AKIAEXAMPLE", "secret_key": "not-a-secret"})
