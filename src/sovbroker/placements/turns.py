@@ -81,11 +81,12 @@ def _together(turns: Sequence[Turn[object]], begin: Callable[[bool], sqlite3.Con
     db = begin(any(turn.flush for turn in turns))
     outcomes: list[tuple[object, Exception | None]] = []
     try:
-        outcomes += [_one(db, turn) for turn in turns]
-        db.execute("COMMIT")
+        outcomes += [_one(db, turn, shared=len(turns) > 1) for turn in turns]
+        if db.in_transaction:
+            db.execute("COMMIT")
     except BaseException as error:
         # An interrupt may come when the transaction has ended well; then it stands.
-        if isinstance(error, sqlite3.Error) or db.in_transaction:
+        if isinstance(error, sqlite3.Error) or db.in_transaction or not outcomes:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
@@ -94,9 +95,13 @@ def _together(turns: Sequence[Turn[object]], begin: Callable[[bool], sqlite3.Con
     _tell(turns, outcomes)
 
 
-def _one(db: sqlite3.Connection, turn: Turn[object]) -> tuple[object, Exception | None]:
-    """Do one turn; an error of its own undoes it alone. Raises sqlite3.Error."""
-    db.execute("SAVEPOINT turn")
+def _one(db: sqlite3.Connection, turn: Turn[object], *, shared: bool) -> tuple[object, Exception | None]:
+    """Do one turn; an error of its own undoes it alone, which ends the transaction where nobody shares it.
+
+    Raises sqlite3.Error.
+    """
+    if shared:
+        db.execute("SAVEPOINT turn")
     result: object = None
     failed: Exception | None = None
     try:
@@ -105,8 +110,9 @@ def _one(db: sqlite3.Connection, turn: Turn[object]) -> tuple[object, Exception 
         raise
     except Exception as error:  # noqa: BLE001 - raised where the turn is waited for
         failed = error
-        db.execute("ROLLBACK TO turn")
-    db.execute("RELEASE turn")
+        db.execute("ROLLBACK TO turn" if shared else "ROLLBACK")
+    if shared:
+        db.execute("RELEASE turn")
     return result, failed
 
 
