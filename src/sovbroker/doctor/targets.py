@@ -129,8 +129,8 @@ class Looking:
             )
         if told.versioned and not self.wanted:
             yield self._warning(
-                "what is removed or replaced stays as an older version: it is not erased, and is paid for",
-                "suspend versions at the provider and remove the old ones, or let a rule remove them after some days",
+                "the container keeps versions: what is removed or replaced may stay as an older one, and is paid for",
+                "suspend versions at the provider and remove the old ones; or see that the credentials may remove versions",
             )
         for rule in told.removals or ():
             yield self._error(

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from sovbroker.errors import PermissionDenied
-from sovbroker.probing.run import AbsentError, Run, UnsafeError
+from sovbroker.probing.run import KEPT, AbsentError, Run, UnsafeError
 
 __all__ = ["Links", "check_retention"]
 
@@ -80,16 +80,17 @@ def fetch(url: str) -> bytes | None:
 
 def check_retention(run: Run) -> str:
     """Retain: the object is not removed, and is read as before."""
-    if run.store.inspect().locks is False:
+    store, key = run.holding, run.key(KEPT)
+    if store.inspect().locks is False:
         raise AbsentError("the container was made without locks")
-    data = run.put("kept", SIZE, seed=6)
+    data = run.put(KEPT, SIZE, seed=6)
     until = datetime.now(UTC) + run.hold + max(run.skew, timedelta(0))
-    run.store.retain(run.key("kept"), until=until)
+    store.retain(key, until=until)
     run.retained = until
     try:
-        run.remove("kept")
+        store.delete(key)
     except PermissionDenied:
-        if run.read("kept") != data:
+        if run.read(KEPT) != data:
             raise UnsafeError("a retained object is another now") from None
         return f"an object cannot be removed before its time; tried for {run.hold.total_seconds():g} s"
     raise UnsafeError("a retained object can be removed")

@@ -72,14 +72,17 @@ class Matrix:
         self._stack = stack
         plain = self._open(NONE)
         self._declared = plain.capabilities
-        self._claims = _claims(open_with, plain.capabilities)
+        claims = _claims(open_with, plain.capabilities)
+        # Where an adapter retains, it removes in another way, too; so that claim is tried apart from all others.
+        self._claims = {name: value for name, value in claims.items() if name != Feature.RETENTION}
         self._inspection = plain.inspect()
         skew = self._inspection.skew or timedelta(0)
         store = self._open(self._claims)
         self._sorts = {**self._claims, Feature.ORDERED_LIST: Support.EMULATED}
         # What sorts by itself lists in whatever order a service gives.
         sorting = self._open(self._sorts) if _takes(open_with, self._sorts) else store
-        self.run = Run(store, sorting, installation, skew=skew, hold=hold)
+        holding = store if claims == self._claims else self._open(claims)
+        self.run = Run(store, sorting, holding, installation, skew=skew, hold=hold)
 
     def lines(self) -> Iterator[Line]:
         """Yield every line of the matrix."""
@@ -110,7 +113,8 @@ class Matrix:
         yield from digests(run)
 
     def _feature(self, feature: Feature, check: Check, *, clocked: bool = False) -> Line:
-        declared, claimed = self._declared[feature], self.run.store.capabilities[feature]
+        store = self.run.holding if feature is Feature.RETENTION else self.run.store
+        declared, claimed = self._declared[feature], store.capabilities[feature]
         if not claimed.usable:
             return Line(feature, declared, "the adapter does not offer it", declared)
         if clocked and abs(self.run.skew) > SKEW_MOST:
@@ -152,7 +156,7 @@ class Matrix:
         if not _takes(self._open_with, paged):
             return Line(Aspect.PAGES, None, "this adapter cannot ask for smaller pages, so that there is one only")
         store = self._open(paged)
-        other = Run(store, store, self.run.installation, self.run.id)
+        other = Run(store, store, store, self.run.installation, self.run.id)
         return Line(Aspect.PAGES, *judge(check_pages, other, works=Support.NATIVE))
 
     def _open(self, settings: Mapping[str, str | int | bool]) -> Store:

@@ -13,10 +13,13 @@ from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, Sovbro
 from sovbroker.ports import NO_METADATA, Feature, ObjectInfo, Store
 from sovbroker.specimens import METADATA, PREFIX, body, installation_of, is_key
 
-__all__ = ["HOLD", "AbsentError", "Run", "UnsafeError", "clear_leftovers", "short"]
+__all__ = ["HOLD", "KEPT", "AbsentError", "Run", "UnsafeError", "clear_leftovers", "short"]
 
 HOLD: Final = timedelta(seconds=3)
 """For how long a run retains an object of its own."""
+
+KEPT: Final = "kept"
+"""The name of that object."""
 
 FOREIGN: Final = timedelta(days=1)
 ALLOWED_LATE: Final = timedelta(seconds=10)
@@ -44,12 +47,13 @@ class AbsentError(Exception):
 class Run:
     """What the checks of one run share.
 
-    `store` claims every feature, so that a check finds out what is behind it. `sorting` lists in whatever order the
-    service gives, as far as the adapter can.
+    `store` claims every feature but retention, so that a check finds out what is behind it; `holding` claims that, too.
+    `sorting` lists in whatever order the service gives, as far as the adapter can.
     """
 
     store: Store
     sorting: Store
+    holding: Store
     installation: str
     id: str = field(default_factory=lambda: token_hex(8))
     skew: timedelta = timedelta(0)
@@ -111,21 +115,27 @@ class Run:
             time.sleep(max(0.0, left.total_seconds()) + PAUSE)
 
     def _gone(self, key: str, late: datetime) -> bool:
-        while True:
-            try:
-                self.store.delete(key)
-            except PermissionDenied:
-                # A service's clock, or its idea of a second, may be another.
-                if datetime.now(UTC) > late:
-                    return False
-                time.sleep(PAUSE)
-            except InvalidArgument:
-                # It was refused when it was to be written, too.
-                return True
-            except SovbrokerError:
+        # What claims to retain may need more than a service has, to remove anything; the other one is plain.
+        stores = (self.holding, self.store) if key == self.prefix + KEPT else (self.store,)
+        return any(_goes(store, key, late) for store in stores)
+
+
+def _goes(store: Store, key: str, late: datetime) -> bool:
+    while True:
+        try:
+            store.delete(key)
+        except PermissionDenied:
+            # A service's clock, or its idea of a second, may be another.
+            if datetime.now(UTC) > late:
                 return False
-            else:
-                return True
+            time.sleep(PAUSE)
+        except InvalidArgument:
+            # It was refused when it was to be written, too.
+            return True
+        except SovbrokerError:
+            return False
+        else:
+            return True
 
 
 def clear_leftovers(store: Store, *, installation: str, now: datetime) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def test_encryption_is_told(told, probed, said, shown):
         ({"skew": timedelta(seconds=-301)}, ERROR, "301 s behind ours: signatures and links fail", "NTP"),
         ({"region": "us-east-1"}, ERROR, "in `us-east-1`, and the policy takes it to be in `eu-west-3`", "move there"),
         ({"public": True}, ERROR, "anybody can read", "take public access away"),
-        ({"versioned": True}, WARNING, "stays as an older version", "suspend versions"),
+        ({"versioned": True}, WARNING, "may stay as an older one", "suspend versions"),
         ({"removals": ("`old`: after 30 days",)}, ERROR, "by itself: `old`: after 30 days", "remove the rule"),
     ],
 )
