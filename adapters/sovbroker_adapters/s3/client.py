@@ -379,13 +379,12 @@ def _hold(client: S3Client, settings: Settings) -> None:
     from urllib3.util import Timeout  # noqa: PLC0415 - as above
 
     def held(pool: Any) -> Any:  # noqa: ANN401 - a class of the SDK, and one made of it
-        class Held(pool):  # type: ignore[misc]  # a class of the SDK, which has no types
-            def urlopen(self, *args: object, **options: object) -> Any:  # noqa: ANN401 - the library's answer
-                caller = patience()
-                limits = Timeout(connect=caller.left(settings.connect_timeout), read=caller.left(settings.read_timeout))
-                return super().urlopen(*args, **options | {"timeout": limits, "redirect": False})
+        def urlopen(self: object, *args: object, **options: object) -> object:
+            caller = patience()
+            limits = Timeout(connect=caller.left(settings.connect_timeout), read=caller.left(settings.read_timeout))
+            return pool.urlopen(self, *args, **options | {"timeout": limits, "redirect": False})
 
-        return Held
+        return type("Held", (pool,), {"urlopen": urlopen})
 
     manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
     pools = {"http": AWSHTTPConnectionPool, "https": AWSHTTPSConnectionPool}

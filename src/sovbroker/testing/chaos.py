@@ -16,7 +16,8 @@ import asyncio
 import socket
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Self, assert_never
@@ -158,6 +159,7 @@ class ChaosProxy:
         self._scripted: deque[Fault | None] = deque()
         self._otherwise: Fault | None = None
         self._seen: list[Seen] = []
+        self._met: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._background = Background()
         self.host = f"127.0.0.1:{self._background.listen(self._serve)}"
@@ -168,6 +170,12 @@ class ChaosProxy:
         """Every request so far."""
         with self._lock:
             return tuple(self._seen)
+
+    @property
+    def met(self) -> Mapping[str, int]:
+        """How many requests met a fault, by the name of its kind."""
+        with self._lock:
+            return dict(self._met)
 
     def script(self, *faults: Fault | None) -> None:
         """Set what happens to the next requests, one each; None leaves one alone."""
@@ -193,7 +201,10 @@ class ChaosProxy:
 
     def _next(self) -> Fault | None:
         with self._lock:
-            return self._scripted.popleft() if self._scripted else self._otherwise
+            fault = self._scripted.popleft() if self._scripted else self._otherwise
+            if fault is not None:
+                self._met[type(fault).__name__] += 1
+            return fault
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:

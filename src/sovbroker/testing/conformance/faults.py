@@ -23,10 +23,10 @@ what was stored; what is raised is of the tree of errors and of the right kind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol, cast
 
 import pytest
 
@@ -448,8 +448,9 @@ def outcome_of(operation: Operation, scene: Scene) -> object:
         found = operation.call(scene)
     except (StoreError, InvalidArgument) as error:
         return error
-    if isinstance(found, Mapping) and found and isinstance(next(iter(found.values())), StoreError):
-        return next(iter(found.values()))
+    if isinstance(found, Mapping):
+        failures = [value for value in cast("Mapping[str, object]", found).values() if isinstance(value, StoreError)]
+        return failures[0] if failures else cast("object", found)
     return found
 
 
@@ -483,7 +484,7 @@ class Elsewhere:
 
 
 @contextmanager
-def elsewhere() -> Iterator[Elsewhere]:
+def elsewhere() -> Generator[Elsewhere]:
     """Run a server to which redirects lead."""
     background = Background()
     try:
