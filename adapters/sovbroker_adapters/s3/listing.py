@@ -37,7 +37,8 @@ class Listing:
         asked: dict[str, Any] = {}
         while True:
             answer = self.connection.ask("list_multipart_uploads", {"Prefix": prefix, "EncodingType": "url"} | asked)
-            if "IsTruncated" not in answer:
+            # Some services leave out that there is no more; what names no bucket either is something else.
+            if not answer.keys() & {"IsTruncated", "Bucket"}:
                 raise self._nothing()
             encoded = answer.get("EncodingType") == "url"
             for entry in answer.get("Uploads", ()):
@@ -45,7 +46,7 @@ class Listing:
                 key = unquote_plus(key) if encoded else key
                 if key.startswith(prefix):
                     yield UploadInfo(key, upload_id)
-            if not answer["IsTruncated"]:
+            if not answer.get("IsTruncated", False):
                 return
             key, upload_id = answer.get("NextKeyMarker", ""), answer.get("NextUploadIdMarker", "")
             following = {"KeyMarker": unquote_plus(key) if encoded else key, "UploadIdMarker": upload_id}

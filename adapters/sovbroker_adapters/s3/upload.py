@@ -206,7 +206,8 @@ class S3Upload:
         while True:
             asked = {"PartNumberMarker": marker, "MaxParts": most}
             answer = self._connection.ask("list_parts", self._names | asked, key=self.key)
-            if "IsTruncated" not in answer:
+            # As in listings of uploads.
+            if not answer.keys() & {"IsTruncated", "UploadId"}:
                 raise self._verification.broken(self.key, "the store answered something that is no list of parts")
             for entry in answer.get("Parts", ()):
                 number, size = entry.get("PartNumber"), entry.get("Size")
@@ -214,7 +215,7 @@ class S3Upload:
                     raise self._verification.broken(self.key, "the store listed a part without number or size")
                 yield Part(number, size, entry.get("ETag", "").strip('"'))
                 marker = max(marker, number)
-            if not answer["IsTruncated"]:
+            if not answer.get("IsTruncated", False):
                 return
             if marker <= after:
                 raise self._verification.broken(self.key, "the store's list of parts does not end")

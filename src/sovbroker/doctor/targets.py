@@ -130,7 +130,7 @@ class Looking:
         if told.versioned and not self.wanted:
             yield self._warning(
                 "the container keeps versions: what is removed or replaced may stay as an older one, and is paid for",
-                "suspend versions at the provider and remove the old ones; or let the credentials remove versions",
+                "suspend versions at the provider and remove the old ones, or let the credentials remove versions",
             )
         for rule in told.removals or ():
             yield self._error(

@@ -35,11 +35,14 @@ def _joined(run: Run, least: int) -> str:
         other = _send_again(upload, body(least, seed=3))
         expected = one if other is None else body(least, seed=3)
         early = run_holds(run, "joined")
+        listed = [(part.number, part.size) for part in upload.parts()]
         # In the wrong order on purpose.
         upload.commit([last, other or first])
     except BaseException:
         upload.abort()
         raise
+    if listed != [(1, least), (2, LAST)]:
+        raise UnsafeError("an upload tells of other parts than it was sent")
     if early:
         raise UnsafeError("an object can be read before its parts are joined")
     if run.read("joined") != expected + two:

@@ -184,6 +184,12 @@ class JoinsWhatWasNeverSent(MemoryStore):
             return self._inner.commit([part for part in parts if part.number in known])
 
 
+class ForgetsParts(MemoryStore):
+    class Upload(Upload):
+        def parts(self):
+            return self._inner.parts()[1:]
+
+
 class ShowsPartsEarly(MemoryStore):
     class Upload(Upload):
         def part(self, number, body):
@@ -214,6 +220,7 @@ for _lying in (
     JoinsInTheOrderGiven,
     KeepsTheFirstSending,
     JoinsWhatWasNeverSent,
+    ForgetsParts,
     ShowsPartsEarly,
     AbortsNothing,
     RefusesOtherBytes,
@@ -333,6 +340,7 @@ UNSAFE, ABSENT = Support.UNSAFE, Support.ABSENT
         (JoinsInTheOrderGiven, Feature.MULTIPART, UNSAFE, "by number"),
         (KeepsTheFirstSending, Feature.MULTIPART, UNSAFE, "sent last"),
         (JoinsWhatWasNeverSent, Feature.MULTIPART, UNSAFE, "never sent"),
+        (ForgetsParts, Feature.MULTIPART, UNSAFE, "other parts"),
         (ShowsPartsEarly, Feature.MULTIPART, UNSAFE, "before its parts"),
         (AbortsNothing, Feature.MULTIPART, UNSAFE, "still listed"),
         (ListsLess, Aspect.LISTING, UNSAFE, "of 11 names 10"),
