@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -24,6 +25,14 @@ NUMBERS: Final = {"connect-timeout": 10, "read-timeout": 60, "user-within": 120}
 REDIRECTS: Final = range(300, 400)
 LATER: Final = frozenset({408, 425, 429})
 SHOWN: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The SDK's client, and the session that it sends by."""
+
+    client: Any
+    session: _Session
 
 
 class Connection:
@@ -64,7 +73,7 @@ class Connection:
         url = "/".join(["/cloud/project", *(quote(part, safe="") for part in (self.project, *path))])
         try:
             with self._lock:
-                return self._clients.get().call(method, url, body)
+                return self._clients.get().client.call(method, url, body)
         except SovbrokerError:
             raise
         except Exception as error:
@@ -78,11 +87,12 @@ class Connection:
         """Close the connections of this process."""
         made = self._clients.take()
         if made is not None:
-            cast("dict[str, Any]", vars(made))["_session"].close()
+            made.session.close()
 
-    def _make(self) -> Any:  # noqa: ANN401 - the SDK's client is untyped
+    def _make(self) -> _Made:
         given = {name: self._binding.credentials.get(name) or "" for name in SECRETS}
-        return _client(self._url, given, _Session(self._binding), self._timeout)
+        session = _Session(self._binding)
+        return _Made(_client(self._url, given, session, self._timeout), session)
 
     def _failure(self, error: Exception) -> StoreError:
         answer = getattr(error, "response", None)
@@ -105,17 +115,11 @@ def _client(url: str, secrets: dict[str, str], session: _Session, timeout: tuple
     """Return the SDK's client, made without its constructor: that reads the environment and three files."""
     maker = import_module("ovh").Client
     made = maker.__new__(maker)
-    own = cast("dict[str, Any]", vars(made))
-    own.update(
-        {f"_{name}": value for name, value in secrets.items()},
-        _endpoint=url,
-        _client_id=None,
-        _client_secret=None,
-        _oauth2=None,
-        _time_delta=None,
-        _session=session,
-        _timeout=timeout,
-    )
+    own: dict[str, Any] = {f"_{name}": value for name, value in secrets.items()}
+    own |= {"_endpoint": url, "_client_id": None, "_client_secret": None, "_oauth2": None, "_time_delta": None}
+    own |= {"_session": session, "_timeout": timeout}
+    for name, value in own.items():
+        setattr(made, name, value)
     return made
 
 

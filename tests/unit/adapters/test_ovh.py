@@ -209,7 +209,7 @@ def test_the_environment_and_files_change_nothing(service, tmp_path, monkeypatch
 
 def test_the_sdk_s_client_has_what_its_own_constructor_gives_it(service):
     theirs = ovh.Client("ovh-eu", "a", "b", "c")
-    ours = Connection(service.binding())._make()
+    ours = Connection(service.binding())._make().client
     assert vars(ours).keys() == vars(theirs).keys()
 
 
