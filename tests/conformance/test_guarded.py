@@ -9,6 +9,8 @@ from sovbroker_adapters.memory import build
 
 
 class TestGuarded(StoreSuite):
+    shared = False
+
     @pytest.fixture
     def store(self):
         return Guarded(build(Binding(target="memory", container="")), Permit.CLEAR)

@@ -143,7 +143,7 @@ class FakeClouds:
     ) -> None:
         """Let the next `times` requests of an operation fail, at each target of `where`; None: until `mend`.
 
-        `error` is a StoreError, or a kind of it. The broker tries again after Unavailable, up to four times in all, so
+        `error` is a StoreError, or a kind of it. The broker tries again after Unavailable, up to five times in all, so
         one failure of that kind is mended by the retry. `operation` is one of `OPERATIONS`, or `any`; what is longer
         than 16 MiB is written by `multipart`, `part` and `commit`. The provider sees the request that fails.
         """

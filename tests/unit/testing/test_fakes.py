@@ -73,18 +73,24 @@ targets:
 
 
 class TestLikeAnS3Service(StoreSuite):
+    shared = False
+
     @pytest.fixture
     def store(self):
         return FakeCloud.at("ovhcloud/gra")
 
 
 class TestLikeAzure(StoreSuite):
+    shared = False
+
     @pytest.fixture
     def store(self):
         return FakeCloud(FakeCloud.at("aws/eu-west-3").where, adapter="azure")
 
 
 class TestLikeAPoorService(StoreSuite):
+    shared = False
+
     """One that holds files, and lacks most of what can be lacking."""
 
     @pytest.fixture
@@ -97,6 +103,8 @@ class TestLikeAPoorService(StoreSuite):
 
 
 class TestLikeARichService(StoreSuite):
+    shared = False
+
     @pytest.fixture
     def store(self):
         settings = {"conditional-put": "native", "metadata_max": 8192, "key_max": 2000, "part_min": 1000}
