@@ -100,8 +100,8 @@ class Removal:
             except Unavailable:
                 raise
             except (StoreError, InvalidArgument):
-                # It does not tell: then a deletion that only hides an object does.
-                self._kept = False
+                # It does not tell. One that retains objects keeps versions; else a deletion that only hides will tell.
+                self._kept = self._settings.capabilities[Feature.RETENTION].usable
             else:
                 self._kept = answer.get("Status") in {"Enabled", "Suspended"}
         return self._kept

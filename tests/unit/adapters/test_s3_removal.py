@@ -46,6 +46,18 @@ def kept(moto, bucket):
     return count
 
 
+@pytest.fixture
+def keeping(opened):
+    """A function that opens a store that knows already that its bucket keeps versions."""
+
+    def open_bucket(**settings):
+        store = opened(**settings)
+        store._removal._kept = True
+        return store
+
+    return open_bucket
+
+
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("many", [True, False])
 def test_every_version_goes(versioned, opened, kept, bulk, many):
@@ -120,6 +132,17 @@ def test_a_bucket_that_does_not_tell_is_seen_by_what_a_deletion_does(versioned, 
     assert "versions" in proxy.seen[before].target
 
 
+def test_a_bucket_that_retains_objects_keeps_versions_also_when_it_does_not_tell(versioned, opened, proxy, kept):
+    """So that what is retained is not hidden for a moment either."""
+    store = opened(retention="native")
+    store.put("key", b"x", size=1)
+    proxy.script(Status(403, said("AccessDenied")), None, Status(403, said("AccessDenied")))
+    with pytest.raises(PermissionDenied):
+        store.delete("key")
+    assert kept() == (1, 0)
+    assert [seen.method for seen in proxy.seen] == ["PUT", "GET", "GET", "DELETE"]
+
+
 @pytest.mark.parametrize("answer", [Status(503), Status(500, said("InternalError"))])
 def test_a_bucket_that_cannot_tell_now_is_asked_again(store, proxy, answer):
     proxy.script(answer)
@@ -147,7 +170,7 @@ def test_many_keys_are_looked_for_at_once(versioned, proxy, kept):
     assert kept() == (6, 0)
 
 
-def test_keys_that_lie_far_apart_are_looked_for_one_by_one(opened, proxy):
+def test_keys_that_lie_far_apart_are_looked_for_one_by_one(keeping, proxy):
     """After as many pages as would have cost more. What the last page may have cut is asked for again."""
     keys = [f"k{number}" for number in range(8)]
     rest = "<NextKeyMarker>{}</NextKeyMarker>"
@@ -158,21 +181,21 @@ def test_keys_that_lie_far_apart_are_looked_for_one_by_one(opened, proxy):
     ]
     removed = [("k0", "a"), ("k1", "b"), *((key, f"id-{key}") for key in keys[2:])]
     proxy.script(*(Status(200, page, XML) for page in pages), deleted(*removed))
-    assert opened(retention="native").delete_many(keys) == {}
+    assert keeping().delete_many(keys) == {}
     assert [seen.method for seen in proxy.seen] == ["GET"] * 8 + ["POST"]
 
 
-def test_keys_that_are_listed_to_the_end(opened, proxy):
+def test_keys_that_are_listed_to_the_end(keeping, proxy):
     keys = [f"k{number}" for number in range(4)]
     page = versions(("Version", "k1", "b", "true"), ("DeleteMarker", "k9", "c", "true"))
     proxy.script(Status(200, page, XML), Status(204))
-    assert opened(retention="native").delete_many(keys) == {}
+    assert keeping().delete_many(keys) == {}
     assert "k1?versionId=b" in proxy.seen[1].target
 
 
-def test_many_versions_that_cannot_be_listed(opened, proxy):
+def test_many_versions_that_cannot_be_listed(keeping, proxy):
     proxy.always(Status(403, said("AccessDenied")))
-    failures = opened(retention="native").delete_many(["a", "b", "c", "d"])
+    failures = keeping().delete_many(["a", "b", "c", "d"])
     assert sorted(failures) == ["a", "b", "c", "d"]
     assert all("s3:ListBucketVersions" in str(failure) for failure in failures.values())
 
@@ -211,8 +234,8 @@ def test_the_current_version_goes_last(versioned, proxy, kept):
     assert kept() == (2, 0)
 
 
-def test_many_keys_of_which_one_may_not_be_removed(opened, proxy):
-    store = opened(retention="native")
+def test_many_keys_of_which_one_may_not_be_removed(keeping, proxy):
+    store = keeping()
     listed = [versions(("Version", key, f"v-{key}", "true")) for key in "abc"]
     answer = (
         "<DeleteResult><Deleted><Key>a</Key><VersionId>v-a</VersionId></Deleted>"
@@ -226,8 +249,8 @@ def test_many_keys_of_which_one_may_not_be_removed(opened, proxy):
     assert "AccessDenied locked" in str(failures["b"])
 
 
-def test_a_version_that_the_store_does_not_confirm_is_not_removed(opened, proxy):
-    store = opened(retention="native")
+def test_a_version_that_the_store_does_not_confirm_is_not_removed(keeping, proxy):
+    store = keeping()
     listed = [versions(("Version", key, f"v-{key}", "true")) for key in "ab"]
     answer = (
         b"<DeleteResult><Deleted><Key>a</Key></Deleted>"
@@ -237,8 +260,8 @@ def test_a_version_that_the_store_does_not_confirm_is_not_removed(opened, proxy)
     assert list(store.delete_many(["a", "b"])) == ["b"]
 
 
-def test_many_versions_are_found_in_full(opened, proxy):
-    store = opened(retention="native", bulk_delete=False)
+def test_many_versions_are_found_in_full(keeping, proxy):
+    store = keeping(bulk_delete=False)
     rest = "<NextKeyMarker>k+y</NextKeyMarker><NextVersionIdMarker>2</NextVersionIdMarker>"
     proxy.script(
         Status(200, versions(("Version", "k+y", "3", "true"), ("DeleteMarker", "k+y", "2", "false"), rest=rest), XML),
@@ -253,16 +276,16 @@ def test_many_versions_are_found_in_full(opened, proxy):
     assert [seen.target.partition("versionId=")[2] for seen in proxy.seen[2:]] == ["2", "1", "3"]
 
 
-def test_other_keys_that_begin_alike_are_not_read_through(opened, proxy):
+def test_other_keys_that_begin_alike_are_not_read_through(keeping, proxy):
     rest = "<NextKeyMarker>key.more</NextKeyMarker>"
     page = versions(("Version", "key", "1", "true"), ("Version", "key.more", "9", "true"), rest=rest)
     proxy.script(Status(200, page, XML), Status(204))
-    opened(retention="native").delete("key")
+    keeping().delete("key")
     assert [seen.method for seen in proxy.seen] == ["GET", "DELETE"]
     # Unless the listing has no order.
     last = versions(("Version", "key", "0", "false"))
     proxy.script(Status(200, page, XML), Status(200, last, XML), Status(204), Status(204))
-    opened(retention="native", ordered_list="emulated", bulk_delete=False).delete("key")
+    keeping(ordered_list="emulated", bulk_delete=False).delete("key")
     assert [seen.method for seen in proxy.seen[2:]] == ["GET", "GET", "DELETE", "DELETE"]
 
 
@@ -275,25 +298,25 @@ def test_other_keys_that_begin_alike_are_not_read_through(opened, proxy):
         b"<ListVersionsResult><IsTruncated>false</IsTruncated><Version><Key>key</Key></Version></ListVersionsResult>",
     ],
 )
-def test_what_is_no_list_of_versions_removes_nothing(opened, proxy, page):
+def test_what_is_no_list_of_versions_removes_nothing(keeping, proxy, page):
     proxy.script(Status(200, page, XML))
     with pytest.raises(Unavailable):
-        opened(retention="native").delete("key")
+        keeping().delete("key")
     assert len(proxy.seen) == 1
 
 
 @pytest.mark.parametrize("body", [b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", b""])
-def test_a_listing_is_no_list_of_versions(opened, proxy, body):
+def test_a_listing_is_no_list_of_versions(keeping, proxy, body):
     proxy.script(Status(200, body, XML))
     with pytest.raises(NotSupported, match="`versions: leave`"):
-        opened(retention="native").delete("key")
+        keeping().delete("key")
     assert len(proxy.seen) == 1
 
 
-def test_a_list_of_versions_that_does_not_end(opened, proxy):
+def test_a_list_of_versions_that_does_not_end(keeping, proxy):
     proxy.always(Status(200, versions(rest="<NextKeyMarker>key</NextKeyMarker>"), XML))
     with pytest.raises(Unavailable, match="does not end"):
-        opened(retention="native").delete("key")
+        keeping().delete("key")
 
 
 @pytest.mark.parametrize("settings", [{}, {"retention": "native"}, {"versions": "leave"}])
