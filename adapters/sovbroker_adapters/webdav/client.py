@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 ALL_IS_WELL: Final = range(200, 300)
 MULTISTATUS: Final = 207
+PAGE: Final = 200
 # The only answers that say so: a portal's page of status 200 has moved nothing.
 DONE: Final = {
     "PUT": frozenset({200, 201, 204}),
@@ -98,8 +99,11 @@ class Connection:
 
         def once() -> tuple[int, str]:
             response = self._respond(call)
-            _drain(response)
+            said = _drain(response)
             status = response.status_code
+            if call.method == "DELETE" and status == PAGE and said:
+                # What removes something says so by a status alone; a page is a portal's.
+                raise self._failure(BrokenAnswerError("a page does not say that it is done"), call)
             if status not in call.also and status not in DONE.get(call.method, ()):
                 raise self._failure(BrokenAnswerError(f"status {status} does not say that it is done"), call)
             return status, response.headers.get("OC-Checksum", "")
@@ -227,8 +231,8 @@ class Connection:
         return make(self._settings, self._binding.credentials, partial(check_host, self._binding))
 
 
-def _drain(response: httpx.Response) -> None:
-    """Read an answer that nobody reads, so that its connection serves again; not if it is long, or breaks off."""
+def _drain(response: httpx.Response) -> int:
+    """Return the length of an answer that nobody reads. Its connection serves again, if it is short and does not break."""
     total = 0
     try:
         for piece in response.iter_raw():
@@ -239,6 +243,7 @@ def _drain(response: httpx.Response) -> None:
         log.debug("the connection of an answer that nobody reads is given up", exc_info=True)
     finally:
         response.close()
+    return total
 
 
 def _below(asked: str, href: str) -> str:
