@@ -232,7 +232,7 @@ class Connection:
 
 
 def _drain(response: httpx.Response) -> int:
-    """Return the length of an answer that nobody reads. Its connection serves again, if it is short and does not break."""
+    """Return the length of an answer that nobody reads. Its connection serves again if it is short and whole."""
     total = 0
     try:
         for piece in response.iter_raw():
