@@ -73,7 +73,17 @@ def test_the_wheel_is_typed_licensed_and_has_its_entry_points(built: Built, sour
     assert {f"{name}/py.typed" for name in source_roots} <= set(names)
     assert any(name.endswith("/LICENSE") for name in names)
     assert parser["console_scripts"]["sovbroker"] == "sovbroker.cli:main"
-    assert set(parser["sovbroker.adapters"]) == {"azure", "gcs", "local", "memory", "s3", "swift", "webdav"}
+    assert set(parser["sovbroker.adapters"]) == {
+        "azure",
+        "gcs",
+        "libcloud",
+        "local",
+        "memory",
+        "obstore",
+        "s3",
+        "swift",
+        "webdav",
+    }
     assert set(parser["sovbroker.policies"]) == {"shipped"}
     assert {"sovbroker/policy/export/semantics.rego", "sovbroker_policies/fr-hds/policy.yaml"} <= set(names)
 

@@ -236,5 +236,5 @@ def test_refused_credentials_say_so(clouds, rclone, monkeypatch):
 def test_nobody_at_the_endpoint_is_unavailable(clouds, free_port, monkeypatch):
     with configure(clouds, {"ovhcloud/gra": f"http://127.0.0.1:{free_port}"}, monkeypatch) as broker:
         with pytest.raises(Unavailable, match="ovhcloud/gra"):
-            broker.put("internal/a", b"x", deadline=5)
+            broker.put("internal/a", b"x", deadline=120)
         assert not broker.exists("internal/a")

@@ -23,6 +23,7 @@ from sovbroker.labels import Label
 from sovbroker.objects import ExitTicket, Folder, Info, ObjectFile, Stored
 from sovbroker.placements import Leftover
 from sovbroker.policy import Decision, Policy
+from sovbroker.probing import Probe
 from sovbroker.reindexing import Reindexed
 from sovbroker.reloading import Reload
 from sovbroker.router import Place, Targets
@@ -89,9 +90,9 @@ class AsyncBroker:
         return self._broker.places
 
     @property
-    def targets(self) -> Targets:
-        """The configured targets, to be looked at: `broker.targets.list()`."""
-        return self._broker.targets
+    def targets(self) -> AsyncTargets:
+        """The configured targets, to be looked at: `broker.targets.list()`, `await broker.targets.probe()`."""
+        return AsyncTargets(self._broker.targets, self._threads)
 
     @property
     def keys(self) -> AsyncKeys:
@@ -316,6 +317,22 @@ class AsyncKeys:
     async def status(self) -> Mapping[str, KeyringStatus]:
         """Return what is in each keyring, by the name of its service. See `Keyrings.status`."""
         return await self._threads.read(lambda _: self._keyrings.status())
+
+
+class AsyncTargets:
+    """The targets of an `AsyncBroker`."""
+
+    def __init__(self, targets: Targets, threads: Threads) -> None:
+        self._targets = targets
+        self._threads = threads
+
+    def list(self) -> Sequence[Place]:
+        """Return every configured target. See `Targets.list`."""
+        return self._targets.list()
+
+    async def probe(self, *targets: str) -> Sequence[Probe]:
+        """Find out what the targets really do. See `Targets.probe`; once begun, it runs to its end."""
+        return await self._threads.settle(lambda: self._targets.probe(*targets))
 
 
 def in_loop(progress: Progress | None) -> Progress | None:

@@ -45,9 +45,9 @@ from sovbroker.catalogue import Catalogue
 
 known = Catalogue.connection
 
-def connection(self, reference):
+def connection(self, reference, *, adapter=None):
     '''A contract's own endpoint, as an operator binds it.'''
-    found = known(self, reference)
+    found = known(self, reference, adapter=adapter)
     return replace(found, adapter="webdav", settings={"etags": "digest"}) if reference == "oodrive/fr" else found
 """
 
