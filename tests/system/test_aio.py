@@ -684,7 +684,7 @@ def test_the_loop_goes_round_while_the_state_is_locked(clouds):
         release, locked = threading.Event(), threading.Event()
 
         def lock():
-            with index._lock:
+            with index._looking, index._lock:
                 locked.set()
                 release.wait(30)
 

@@ -231,8 +231,8 @@ class FaultSuite:
     `verifies_reads`: a byte that was changed on the way back is found out by the store itself. Where it is False, a
     broker finds it out.
 
-    `keeps_replaced`: what is replaced is there until it is. Where it is False, the server removes it first, and a request
-    that breaks then may lose it.
+    `keeps_replaced`: what is replaced is there until it is. Where it is False, the server removes it first, and a fault
+    in between may lose it.
 
     `statuses_raise`: the adapter's library raises for an answer's status, so that its exception is the cause of ours.
     """
