@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sovbroker.ports import Credentials
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker.testing.objects import APPLICATION, ObjectService
 from sovbroker_adapters.swift import build
 
@@ -18,15 +18,26 @@ def service():
         yield running
 
 
+@pytest.fixture
+def store(service, bucket):
+    service.server.create_container(bucket, {"X-Container-Meta-Temp-URL-Key": KEY})
+    given = {"username": service.server.user, "password": service.server.key, "temp_url_key": KEY}
+    # One attempt: a call that only works when it is repeated is found out.
+    store = build(service.server.binding(bucket, settings={"attempts": 1}, credentials=given))
+    yield store
+    store.close()
+
+
 class TestPasswordOfV1(StoreSuite):
-    @pytest.fixture
-    def store(self, service, bucket):
-        service.server.create_container(bucket, {"X-Container-Meta-Temp-URL-Key": KEY})
-        given = {"username": service.server.user, "password": service.server.key, "temp_url_key": KEY}
-        # One attempt: a call that only works when it is repeated is found out.
-        store = build(service.server.binding(bucket, settings={"attempts": 1}, credentials=given))
-        yield store
-        store.close()
+    pass
+
+
+class TestPasswordOfV1Sealed(SealedSuite):
+    pass
+
+
+class TestPasswordOfV1Hidden(HiddenSuite):
+    pass
 
 
 class TestApplicationOfKeystone(StoreSuite):

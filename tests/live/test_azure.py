@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.storage.blob import generate_container_sas
 
-from sovbroker.errors import InvalidArgument, PermissionDenied
+from sovbroker.errors import PermissionDenied
 from sovbroker.testing.azurite import azurite
-from sovbroker.testing.conformance import StoreSuite
-from sovbroker.testing.conformance.traits import MUST_HOLD
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker_adapters.azure import build
 
 
@@ -18,22 +17,26 @@ def server():
         yield running
 
 
-class TestAzurite(StoreSuite):
-    @pytest.fixture
-    def store(self, server, bucket):
-        server.create_container(bucket)
-        store = build(server.binding(bucket))
-        yield store
-        store.close()
+@pytest.fixture
+def store(server, bucket):
+    server.create_container(bucket)
+    store = build(server.binding(bucket))
+    yield store
+    store.close()
 
-    @pytest.mark.parametrize("key", MUST_HOLD, ids=ascii)
-    def test_holds_every_reasonable_key(self, store, key):
-        if not key.endswith("."):
-            self._holds_exactly(store, key)
-            return
+
+class TestAzurite(StoreSuite):
+    def refuses(self, key):
         # Azure removes dots at the end of a segment.
-        with pytest.raises(InvalidArgument):
-            store.put(key, b"x", size=1)
+        return key.endswith(".")
+
+
+class TestAzuriteSealed(SealedSuite):
+    pass
+
+
+class TestAzuriteHidden(HiddenSuite):
+    pass
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from sovbroker.errors import PermissionDenied
 from sovbroker.testing.ceph import ceph_rgw
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker_adapters.s3 import build
 
 
@@ -24,13 +24,24 @@ def ceph():
         yield running
 
 
+@pytest.fixture
+def store(ceph, bucket):
+    ceph.create_bucket(bucket)
+    store = build(ceph.binding(bucket))
+    yield store
+    store.close()
+
+
 class TestCeph(StoreSuite):
-    @pytest.fixture
-    def store(self, ceph, bucket):
-        ceph.create_bucket(bucket)
-        store = build(ceph.binding(bucket))
-        yield store
-        store.close()
+    pass
+
+
+class TestCephSealed(SealedSuite):
+    pass
+
+
+class TestCephHidden(HiddenSuite):
+    pass
 
 
 # Ceph 16 does not look at `If-None-Match` in buckets that keep versions.

@@ -8,7 +8,7 @@ import pytest
 
 from sovbroker.errors import AlreadyExists, NotSupported, PermissionDenied, Unavailable
 from sovbroker.ports import Feature
-from sovbroker.testing.conformance import StoreSuite
+from sovbroker.testing.conformance import HiddenSuite, SealedSuite, StoreSuite
 from sovbroker.testing.swift import swift
 from sovbroker_adapters.s3 import build as build_s3
 from sovbroker_adapters.swift import build
@@ -23,14 +23,25 @@ def server():
         yield running
 
 
+@pytest.fixture
+def store(server, bucket):
+    server.create_container(bucket, {"X-Container-Meta-Temp-URL-Key": LINKS["temp_url_key"]})
+    # One attempt: a call that only works when it is repeated is found out.
+    store = build(server.binding(bucket, settings={"attempts": 1}, credentials=LINKS))
+    yield store
+    store.close()
+
+
 class TestSwift(StoreSuite):
-    @pytest.fixture
-    def store(self, server, bucket):
-        server.create_container(bucket, {"X-Container-Meta-Temp-URL-Key": LINKS["temp_url_key"]})
-        # One attempt: a call that only works when it is repeated is found out.
-        store = build(server.binding(bucket, settings={"attempts": 1}, credentials=LINKS))
-        yield store
-        store.close()
+    pass
+
+
+class TestSwiftSealed(SealedSuite):
+    pass
+
+
+class TestSwiftHidden(HiddenSuite):
+    pass
 
 
 class TestS3Face(StoreSuite):

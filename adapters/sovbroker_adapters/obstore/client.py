@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from sovbroker.errors import ConfigError, Unavailable
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, patience
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.obstore.failures import NOWHERE, Asked, failure
 from sovbroker_adapters.obstore.library import check_environment, load
@@ -21,7 +21,6 @@ __all__ = ["Connection"]
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.1
 FOR_EVER: Final = timedelta(days=365)
 
 
@@ -49,8 +48,10 @@ class Connection:
     def ask(self, call: Callable[[Any], T], *, key: str, again: bool = True, conditional: bool = False) -> T:
         """Use the client. Whatever fails is an error of ours. `again`: a call without an answer may be repeated."""
         asked = Asked(self.target, self.container, key, conditional)
-        for pause in self._pauses(again=again):
+        for pause in pauses(self._settings.attempts, again=again):
             try:
+                # Its library knows no time limit of one call, so that this is as near as a deadline comes.
+                patience().left(self._settings.read_timeout)
                 return call(self._clients.get())
             except Exception as error:
                 found = failure(error, asked)
@@ -64,14 +65,6 @@ class Connection:
     def close(self) -> None:
         """Let go of the connections of this process."""
         self._clients.take()
-
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
 
     def _checked(self) -> SplitResult:
         """Return the endpoint with the bucket or the account where it belongs. Raises ConfigError, PermissionDenied."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import urlencode
 
 from sovbroker.errors import Unavailable
 from sovbroker.ports import Binding
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.swift.access import Access
@@ -35,7 +35,6 @@ log = logging.getLogger("sovbroker")
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.1
 REFUSED: Final = 401
 JSON: Final = 200
 ALL_IS_WELL: Final = range(200, 300)
@@ -138,16 +137,8 @@ class Connection:
         if own is not None:
             own.client.close()
 
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
-
     def _repeated(self, call: Call, once: Callable[[], T]) -> T:
-        for pause in self._pauses(again=call.again and not call.once):
+        for pause in pauses(self._settings.attempts, again=call.again and not call.once):
             try:
                 return once()
             except Unavailable:

@@ -24,7 +24,7 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import pytest
 
@@ -54,12 +54,32 @@ RACED: Final = 5
 RACERS: Final = 8
 
 
+class Heard:
+    """A source whose bytes are kept as they are sent."""
+
+    def __init__(self, body: Source, watched: Watched) -> None:
+        self._body = body
+        self._watched = watched
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on."""
+        data = self._body.read(size)
+        self._watched.hear(data[:KEPT_EACH])
+        return data
+
+
 @dataclass(frozen=True, slots=True)
 class Watched(Guarded):
     """A store that keeps what is sent to it: names, metadata, and how bodies begin."""
 
     said: bytearray = field(default_factory=bytearray)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hear(self, data: bytes) -> None:
+        """Keep what is sent, up to a limit."""
+        with self.lock:
+            if len(self.said) < KEPT_MAX:
+                self.said.extend(data)
 
     def put(
         self,
@@ -71,10 +91,12 @@ class Watched(Guarded):
         if_absent: bool = False,
     ) -> ObjectInfo:
         """See `Store.put`."""
-        with self.lock:
-            if len(self.said) < KEPT_MAX:
-                values = "\n".join(metadata.values())
-                self.said.extend(f"\n{key}\n{values}\n".encode() + bytes(cast("bytes", body)[:KEPT_EACH]))
+        values = "\n".join(metadata.values())
+        self.hear(f"\n{key}\n{values}\n".encode())
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            self.hear(bytes(memoryview(body).cast("B")[:KEPT_EACH]))
+        else:
+            body = Heard(body, self)
         return Guarded.put(self, key, body, size=size, metadata=metadata, if_absent=if_absent)
 
 
