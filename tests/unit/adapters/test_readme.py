@@ -15,8 +15,19 @@ for block in BLOCKS:
     exec(compile(block, str(README), "exec"), table.__dict__)  # noqa: S102 - the README's own code
 
 
+store = table.store
+
+
 class TestTable(table.TestTable):
     """What the README's second block collects."""
+
+
+class TestTableSealed(table.TestTableSealed):
+    """See above."""
+
+
+class TestTableHidden(table.TestTableHidden):
+    """See above."""
 
 
 def test_the_readme_has_an_adapter_and_its_test():
