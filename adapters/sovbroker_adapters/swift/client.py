@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import urlencode
 
 from sovbroker.errors import Unavailable
 from sovbroker.ports import Binding
+from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.swift.access import Access
@@ -35,7 +35,6 @@ log = logging.getLogger("sovbroker")
 
 T = TypeVar("T")
 
-FIRST_PAUSE: Final = 0.1
 REFUSED: Final = 401
 JSON: Final = 200
 ALL_IS_WELL: Final = range(200, 300)
@@ -117,12 +116,7 @@ class Connection:
 
     def login(self) -> Login:
         """Return the token of this process, with the account's URL; ask for one if there is none."""
-        own = self._owns.get()
-        with own.lock:
-            if own.login is None or own.login.stale:
-                asking = self._asking()
-                own.login = self._repeated(Call("GET"), lambda: asking.login(own.client))
-            return own.login
+        return self._login(refused=None)
 
     def check_host(self, url: str) -> None:
         """Raise PermissionDenied unless `url` leads to a host of this target."""
@@ -138,16 +132,8 @@ class Connection:
         if own is not None:
             own.client.close()
 
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
-
     def _repeated(self, call: Call, once: Callable[[], T]) -> T:
-        for pause in self._pauses(again=call.again and not call.once):
+        for pause in pauses(self._settings.attempts, again=call.again and not call.once):
             try:
                 return once()
             except Unavailable:
@@ -162,11 +148,11 @@ class Connection:
         answer = self._send(call, login)
         if answer.status_code == REFUSED and not call.anonymous:
             _drain(answer)
-            self._forget(login)
+            login = self._login(refused=login)
             if call.once:
                 message = "the token was refused, and the body can be read only once"
                 raise Unavailable(message, target=self.target, key=call.key)
-            answer = self._send(call, self.login())
+            answer = self._send(call, login)
         if answer.status_code in ALL_IS_WELL or answer.status_code in call.also:
             return answer
         _drain(answer)
@@ -187,12 +173,14 @@ class Connection:
                 raise
             raise found from error
 
-    def _forget(self, login: Login) -> None:
-        """Give a token up, unless another thread has done so already."""
+    def _login(self, *, refused: Login | None) -> Login:
+        """Return a token that is not the one that was refused: another thread may have got it already."""
         own = self._owns.get()
         with own.lock:
-            if own.login is login:
-                own.login = None
+            if own.login is None or own.login is refused or own.login.stale:
+                asking = self._asking()
+                own.login = self._repeated(Call("GET"), lambda: asking.login(own.client))
+            return own.login
 
     def _answered(self, status: int, call: Call) -> Exception:
         from sovbroker_adapters.swift.failures import answered  # noqa: PLC0415 - it needs httpx

@@ -13,6 +13,7 @@ import certifi
 import httpx
 
 from sovbroker.errors import ConfigError
+from sovbroker.ports import patience
 from sovbroker_adapters.swift.settings import Settings
 
 __all__ = ["make", "trust"]
@@ -49,6 +50,9 @@ class Guarded(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises PermissionDenied when it does not lead to the target."""
         self._check(str(request.url))
+        caller = patience()
+        limits = {step: caller.left(seconds) for step, seconds in request.extensions["timeout"].items()}
+        request.extensions = {**request.extensions, "timeout": limits}
         return self._transport.handle_request(request)
 
     def close(self) -> None:
