@@ -9,8 +9,9 @@ from sovbroker.testing.blobs import BlobService
 from sovbroker.testing.chaos import ChaosProxy, Status
 from sovbroker.testing.conformance import FaultSuite
 from sovbroker.testing.gcs import fake_gcs
+from sovbroker.testing.objects import ObjectService
 from sovbroker.testing.webdav import rclone_webdav
-from sovbroker_adapters import attempts, azure, gcs, s3, webdav
+from sovbroker_adapters import attempts, azure, gcs, s3, swift, webdav
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,38 @@ class TestGcs(FaultSuite):
     @pytest.fixture
     def server(self, google):
         return google
+
+
+@pytest.fixture(scope="module")
+def objects():
+    # Without it, an answer that came whole before its connection was reset would break the next request.
+    with ObjectService(keeps=False) as running:
+        yield running.server
+
+
+class TestSwift(FaultSuite):
+    @pytest.fixture
+    def server(self, objects):
+        return objects
+
+    @pytest.fixture
+    def opened(self, server, bucket, proxy):
+        server.create_container(bucket)
+        stores = []
+
+        def open_store(*, attempts, read_timeout):
+            made = {"attempts": attempts, "read-timeout": read_timeout, "authority": f"{proxy.url}/auth/v1.0"}
+            binding = server.binding(bucket, settings={"conditional-put": "native", **made})
+            stores.append(swift.build(dataclasses.replace(binding, endpoint=proxy.url, hosts=frozenset({proxy.host}))))
+            return stores[-1]
+
+        yield open_store
+        for store in stores:
+            store.close()
+
+    def tolerates(self, name, fault):
+        # A token that is refused is renewed, and the request made again.
+        return isinstance(fault, Status) and fault.code == 401
 
 
 class TestWebdav(FaultSuite):

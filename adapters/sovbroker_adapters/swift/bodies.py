@@ -126,8 +126,9 @@ class SwiftReader:
         partial = answer.status_code == PARTIAL
         found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", "")) if partial else None
         length = headers.get("Content-Length", "")
-        if not LENGTH.fullmatch(length):
-            raise broken("the store did not say how long it is")
+        if not LENGTH.fullmatch(length) or etag_of(headers) is None:
+            # A page of a portal has no ETag, and an object always has one.
+            raise broken("the store did not say how long it is, or told no ETag")
         if partial and found is None:
             raise broken("the store did not say which range it sent")
         info = info_of(headers, key, size=int(length) if found is None else int(found[3]))

@@ -116,12 +116,7 @@ class Connection:
 
     def login(self) -> Login:
         """Return the token of this process, with the account's URL; ask for one if there is none."""
-        own = self._owns.get()
-        with own.lock:
-            if own.login is None or own.login.stale:
-                asking = self._asking()
-                own.login = self._repeated(Call("GET"), lambda: asking.login(own.client))
-            return own.login
+        return self._login(refused=None)
 
     def check_host(self, url: str) -> None:
         """Raise PermissionDenied unless `url` leads to a host of this target."""
@@ -153,11 +148,11 @@ class Connection:
         answer = self._send(call, login)
         if answer.status_code == REFUSED and not call.anonymous:
             _drain(answer)
-            self._forget(login)
+            login = self._login(refused=login)
             if call.once:
                 message = "the token was refused, and the body can be read only once"
                 raise Unavailable(message, target=self.target, key=call.key)
-            answer = self._send(call, self.login())
+            answer = self._send(call, login)
         if answer.status_code in ALL_IS_WELL or answer.status_code in call.also:
             return answer
         _drain(answer)
@@ -178,12 +173,14 @@ class Connection:
                 raise
             raise found from error
 
-    def _forget(self, login: Login) -> None:
-        """Give a token up, unless another thread has done so already."""
+    def _login(self, *, refused: Login | None) -> Login:
+        """Return a token that is not the one that was refused: another thread may have got it already."""
         own = self._owns.get()
         with own.lock:
-            if own.login is login:
-                own.login = None
+            if own.login is None or own.login is refused or own.login.stale:
+                asking = self._asking()
+                own.login = self._repeated(Call("GET"), lambda: asking.login(own.client))
+            return own.login
 
     def _answered(self, status: int, call: Call) -> Exception:
         from sovbroker_adapters.swift.failures import answered  # noqa: PLC0415 - it needs httpx

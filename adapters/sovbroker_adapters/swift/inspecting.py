@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 from uuid import uuid4
 
 from sovbroker.errors import PermissionDenied, StoreError
 from sovbroker.ports import Inspection
+from sovbroker_adapters.clocks import Watch
 from sovbroker_adapters.swift.calls import Call
 from sovbroker_adapters.swift.client import Connection
 from sovbroker_adapters.swift.names import UPLOADS
@@ -17,6 +16,7 @@ from sovbroker_adapters.swift.proof import NOT_FOUND
 
 __all__ = ["inspect"]
 
+FORBIDDEN: Final = frozenset({403})
 DENIED: Final = frozenset({401, 403})
 VERSIONS: Final = ("X-Versions-Location", "X-History-Location")
 
@@ -26,24 +26,24 @@ def inspect(connection: Connection) -> Inspection:
 
     What expires by itself is written on each object, and how the disks are encrypted is written nowhere.
     """
-    denied: PermissionDenied | None = None
-    headers: Mapping[str, str] = {}
-    try:
-        _, headers = connection.ask(Call("HEAD"))
-    except PermissionDenied as error:
-        # Who may read the objects may still not ask for the container.
-        denied = error
-    clock = _moment(headers.get("Date", ""))
-    here = datetime.now(UTC)
+    watch = Watch()
+    # Who may read the objects may still not ask for the container.
+    call = Call("HEAD", also=FORBIDDEN)
+    status, headers = connection.ask(call)
+    clock, skew = watch.read(headers.get("Date"))
+    allowed = status not in FORBIDDEN
+    if allowed and "X-Container-Object-Count" not in headers:
+        raise connection.broken(call, "it does not tell of a container")
     public = _public(connection, headers)
-    if denied is not None and public is None:
-        raise denied
+    if not allowed and public is None:
+        message = f"the store answered {status} to HEAD, and nothing to who comes without a token"
+        raise PermissionDenied(message, target=connection.target)
     return Inspection(
         clock=clock,
-        skew=None if clock is None else clock - here,
+        skew=skew,
         region=connection.login().region,
         public=public,
-        versioned=None if denied is not None else _versioned(headers),
+        versioned=_versioned(headers) if allowed else None,
         locks=False,
     )
 
@@ -65,10 +65,3 @@ def _versioned(headers: Mapping[str, str]) -> bool:
     if any(headers.get(name) for name in VERSIONS):
         return True
     return headers.get("X-Versions-Enabled", "").lower() == "true"
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

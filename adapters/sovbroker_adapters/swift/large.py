@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +14,9 @@ from sovbroker_adapters.swift.calls import Call
 from sovbroker_adapters.swift.metadata import headers_of
 from sovbroker_adapters.swift.names import SEGMENTS
 from sovbroker_adapters.swift.proof import NEWEST, NOT_FOUND, Found, Proof
+from sovbroker_adapters.swift.together import each
 
-__all__ = ["AT_ONCE", "OCTETS", "Large", "Segment"]
-
-AT_ONCE: Final = 8
-"""How many requests are made at the same time where there are many."""
+__all__ = ["OCTETS", "Large", "Segment"]
 
 OCTETS: Final = "application/octet-stream"
 """The type of every object: without one, Swift guesses by the name."""
@@ -112,11 +108,7 @@ class Large:
         def drop(name: str) -> None:
             self.proof.connection.ask(Call("DELETE", name, also=NOT_FOUND))
 
-        if len(names) > 1:
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                deque(pool.map(drop, names), maxlen=0)
-        else:
-            deque(map(drop, names), maxlen=0)
+        each(drop, names)
 
     def _entries(self, key: str) -> Sequence[Mapping[str, object]]:
         """Return a manifest's entries; none when it is gone, or is none."""

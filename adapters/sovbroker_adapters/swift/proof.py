@@ -54,8 +54,9 @@ class Proof:
         if status in NOT_FOUND:
             return None
         size = headers.get("Content-Length", "")
-        if not LENGTH.fullmatch(size):
-            raise self.broken(key, "the store did not say how long it is")
+        if not LENGTH.fullmatch(size) or etag_of(headers) is None:
+            # A page of a portal has no ETag, and an object always has one.
+            raise self.broken(key, "the store did not say how long it is, or told no ETag")
         return Found(info_of(headers, key, size=int(size)), is_large(headers))
 
     def missing(self, key: str) -> NotFound:

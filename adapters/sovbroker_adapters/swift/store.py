@@ -8,7 +8,6 @@ import time
 from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -35,12 +34,13 @@ from sovbroker_adapters.swift.bodies import IN_MEMORY, Outgoing, SwiftReader, et
 from sovbroker_adapters.swift.calls import Call
 from sovbroker_adapters.swift.client import Connection
 from sovbroker_adapters.swift.inspecting import inspect
-from sovbroker_adapters.swift.large import AT_ONCE, OCTETS, Large
+from sovbroker_adapters.swift.large import OCTETS, Large
 from sovbroker_adapters.swift.listing import Listing
 from sovbroker_adapters.swift.metadata import headers_of
 from sovbroker_adapters.swift.names import check_name, quoted
 from sovbroker_adapters.swift.proof import NOT_FOUND, Found, Proof
 from sovbroker_adapters.swift.settings import Settings
+from sovbroker_adapters.swift.together import each
 
 __all__ = ["SwiftStore"]
 
@@ -157,9 +157,8 @@ class SwiftStore:
                 return error
             return None
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            said = zip(unique, pool.map(remove, unique), strict=True)
-            return {key: error for key, error in said if error is not None}
+        said = zip(unique, each(remove, unique), strict=True)
+        return {key: error for key, error in said if error is not None}
 
     def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
         """See `Store.list`. What was written or removed just now may be missing or still be there."""

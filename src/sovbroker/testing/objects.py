@@ -114,12 +114,13 @@ class Http(ThreadingHTTPServer):
 class ObjectService:
     """The service, from `with` to its end, on a free port of 127.0.0.1. `server` says how to reach it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = True) -> None:
+        """Be ready to start. `keeps`: connections stay open after an answer."""
         self.catalogue: list[dict[str, Any]] | None = None
         self._containers: dict[str, Container] = {}
         self._tokens: set[str] = set()
         self._lock = threading.Lock()
-        self._http = Http(("127.0.0.1", 0), _handler(self._answer))
+        self._http = Http(("127.0.0.1", 0), _handler(self._answer, keeps=keeps))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self.server = SwiftServer(f"http://127.0.0.1:{self._http.server_port}", os.getpid(), Path(os.devnull))
 
@@ -238,7 +239,7 @@ class ObjectService:
         container = self._held(request.container)
         if request.method == "HEAD":
             told = {name: value for name, value in container.headers.items() if name != "x-auth-token"}
-            return Answer(204, told)
+            return Answer(204, {**told, "X-Container-Object-Count": str(len(container.objects))})
         return Answer(200, {"Content-Type": "application/json"}, _listing(request.query, container.objects))
 
     def _put(self, request: Request, objects: dict[str, Stored]) -> Answer:
@@ -346,7 +347,7 @@ def _entry(name: str, stored: Stored) -> Mapping[str, object]:
     return entry if stored.parts is None else {**entry, "hash": "0" * 32, "slo_etag": f'"{stored.etag}"'}
 
 
-def _handler(answer: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
+def _handler(answer: Callable[[Request], Answer], *, keeps: bool) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """One connection."""
 
@@ -371,6 +372,8 @@ def _handler(answer: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler
             for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
                 if said.status != 204 or name != "Content-Length":  # noqa: PLR2004 - it has no body
                     self.send_header(name, value)
+            if not keeps:
+                self.send_header("Connection", "close")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(said.body)

@@ -444,7 +444,7 @@ def test_what_nobody_tells_of_a_container_is_unknown(service, bucket):
         assert store.inspect().public is True
         proxy.script(None, Status(503))
         assert store.inspect().public is None
-        proxy.script(Status(204), Status(403))
+        proxy.script(Status(204, b"", (("X-Container-Object-Count", "0"),)), Status(403))
         assert store.inspect().clock is None
         # Who may not ask for the container learns what everybody may.
         proxy.script(Status(403), Status(401))
