@@ -8,9 +8,12 @@ from typing import Final, Self
 from sovbroker.errors import InvalidArgument
 from sovbroker.ports import Bytes, ObjectInfo, Source
 
-__all__ = ["BLOCK", "BytesReader", "blocks"]
+__all__ = ["BLOCK", "IN_MEMORY", "BytesReader", "blocks"]
 
 BLOCK: Final = 1 << 20
+
+IN_MEMORY: Final = (bytes, bytearray, memoryview)
+"""The types of bodies that can be sent again."""
 
 
 def blocks(body: Bytes | Source, *, size: int) -> Iterator[memoryview]:
@@ -21,7 +24,7 @@ def blocks(body: Bytes | Source, *, size: int) -> Iterator[memoryview]:
     """
     if size < 0:
         raise InvalidArgument(f"the size {size} is negative")
-    if not isinstance(body, (bytes, bytearray, memoryview)):
+    if not isinstance(body, IN_MEMORY):
         return _read(body, size)
     view = memoryview(body).cast("B")
     if len(view) != size:

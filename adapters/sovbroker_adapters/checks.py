@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
@@ -13,11 +13,13 @@ from sovbroker.ports import Feature, Limits, Part, Support
 
 __all__ = [
     "beyond",
+    "check_expires",
     "check_key",
     "check_metadata",
     "check_number",
     "check_parts",
     "check_range",
+    "check_size",
     "check_until",
     "clip",
     "need",
@@ -26,6 +28,7 @@ __all__ = [
 NAME: Final = re.compile(r"[a-z0-9]+")
 VALUE: Final = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 SHOWN: Final = 80
+LINK_MAX: Final = timedelta(days=7)
 
 
 def check_key(key: str, *, limits: Limits) -> None:
@@ -83,6 +86,18 @@ def check_range(span: tuple[int, int] | None) -> None:
     """Raise InvalidArgument for a range that runs backwards or begins before 0."""
     if span is not None and not 0 <= span[0] <= span[1]:
         raise InvalidArgument(f"the range {span[0]}-{span[1]} runs backwards or begins before 0")
+
+
+def check_size(size: int, *, limits: Limits) -> None:
+    """Raise InvalidArgument for more bytes than one request may hold."""
+    if size > limits.put_max:
+        raise InvalidArgument(f"{size} bytes are more than the {limits.put_max} that one request may hold here; send them in parts")
+
+
+def check_expires(expires: timedelta) -> None:
+    """Raise InvalidArgument for a life of a link that no service would give it."""
+    if not timedelta(seconds=1) <= expires <= LINK_MAX:
+        raise InvalidArgument(f"a link may live from a second to {LINK_MAX.days} days, not {expires}")
 
 
 def check_until(until: datetime) -> datetime:

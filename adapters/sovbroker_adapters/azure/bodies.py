@@ -9,11 +9,10 @@ from typing import Any, Final, Self
 
 from sovbroker.errors import StoreError, Unavailable
 from sovbroker.ports import Bytes, ObjectInfo, Source
-from sovbroker_adapters.bodies import blocks
+from sovbroker_adapters.bodies import IN_MEMORY, blocks
 
-__all__ = ["IN_MEMORY", "AzureReader", "Outgoing"]
+__all__ = ["AzureReader", "Outgoing"]
 
-IN_MEMORY: Final = (bytes, bytearray, memoryview)
 NOTHING: Final = memoryview(b"")
 
 

@@ -26,15 +26,24 @@ from sovbroker.ports import (
     UploadInfo,
 )
 from sovbroker_adapters.azure import upload as uploading
-from sovbroker_adapters.azure.bodies import IN_MEMORY, AzureReader, Outgoing, Taken, take
+from sovbroker_adapters.azure.bodies import AzureReader, Outgoing, Taken, take
 from sovbroker_adapters.azure.client import Connection
 from sovbroker_adapters.azure.copying import copy, link
 from sovbroker_adapters.azure.listing import Listing
 from sovbroker_adapters.azure.names import check_name
 from sovbroker_adapters.azure.proof import Proof
 from sovbroker_adapters.azure.settings import Settings
-from sovbroker_adapters.bodies import blocks
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
+from sovbroker_adapters.bodies import IN_MEMORY, blocks
+from sovbroker_adapters.checks import (
+    beyond,
+    check_expires,
+    check_metadata,
+    check_range,
+    check_size,
+    check_until,
+    clip,
+    need,
+)
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
@@ -42,7 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["AzureStore"]
 
 DELETERS: Final = 8
-LINK_MAX: Final = timedelta(days=7)
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 META: Final = "x-ms-meta-"
 
@@ -116,8 +124,7 @@ class AzureStore:
         """See `Store.put`."""
         self._check_name(key)
         self._check_metadata(metadata, key)
-        if size > self.limits.put_max:
-            raise InvalidArgument(f"{size} bytes are more than one request may hold here; send them in parts")
+        check_size(size, limits=self.limits)
         if if_absent:
             self._need(Feature.CONDITIONAL_PUT, key)
         if not size:
@@ -206,8 +213,7 @@ class AzureStore:
         """See `Store.presign`. Up to seven days; makes no request."""
         self._check_name(key)
         self._need(Feature.PRESIGN, key)
-        if not timedelta(seconds=1) <= expires <= LINK_MAX:
-            raise InvalidArgument(f"a link may live from a second to {LINK_MAX.days} days, not {expires}")
+        check_expires(expires)
         return link(self._connection, key, until=datetime.now(UTC) + expires)
 
     def retain(self, key: str, *, until: datetime) -> None:

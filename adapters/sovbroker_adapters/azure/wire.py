@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Self
 
@@ -13,6 +14,7 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 
 from sovbroker_adapters.azure.settings import Settings
+from sovbroker_adapters.peers import check_peer, watch
 
 __all__ = ["Wire"]
 
@@ -24,16 +26,21 @@ READABLE: Final = re.compile(r"\S+ [^/]*/\d+")
 
 
 class Wire:
-    """A transport that sends what `check` lets through: it is called with each URL, and raises."""
+    """A transport that sends what `check` lets through: it is called with each URL, and raises.
 
-    def __init__(self, check: Callable[[str], None], settings: Settings) -> None:
+    Who answers is checked too, before anything is sent.
+    """
+
+    def __init__(self, check: Callable[[str], None], settings: Settings, *, target: str) -> None:
         session = Session()
         # No proxies, certificates or passwords of the environment's variables and files.
         session.trust_env = False
         session.headers.clear()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=POOL, pool_maxsize=POOL, max_retries=0))
+            adapter = HTTPAdapter(pool_connections=POOL, pool_maxsize=POOL, max_retries=0)
+            watch(adapter.poolmanager, partial(check_peer, target=target))
+            session.mount(scheme, adapter)
         # The SDK gives this name to whoever asks for it, so that its type is not known.
         transport: Any = sdk
         self._inner: Any = transport.RequestsTransport(

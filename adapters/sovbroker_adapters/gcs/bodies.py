@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sovbroker.errors import StoreError, Unavailable
 from sovbroker.ports import NO_METADATA, Bytes, ObjectInfo, Source
-from sovbroker_adapters.bodies import BLOCK, blocks
+from sovbroker_adapters.bodies import BLOCK, IN_MEMORY, blocks
 from sovbroker_adapters.gcs.checksums import crc32c, extend, spell
 
 if TYPE_CHECKING:
     from requests import Response
 
-__all__ = ["IN_MEMORY", "GcsReader", "Outgoing", "read_all"]
+__all__ = ["GcsReader", "Outgoing", "read_all"]
 
-IN_MEMORY: Final = (bytes, bytearray, memoryview)
 ANSWER_MAX: Final = 64 << 20
 SAID_MAX: Final = 1 << 16
 TYPE: Final = "application/octet-stream"

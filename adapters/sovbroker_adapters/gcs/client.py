@@ -8,11 +8,8 @@ do not survive a fork.
 from __future__ import annotations
 
 import json
-import os
-import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -24,10 +21,12 @@ from sovbroker.errors import ConfigError, NotFound, StoreError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.gcs.bodies import Outgoing, read_all
 from sovbroker_adapters.gcs.failures import Asked, failure, names_object, refusal
-from sovbroker_adapters.gcs.hosts import check_host, check_token_url
-from sovbroker_adapters.gcs.identity import Identity, credentials_of, domain_of
+from sovbroker_adapters.gcs.identity import Identity, check_token_url, credentials_of, domain_of
 from sovbroker_adapters.gcs.session import guarded_session
 from sovbroker_adapters.gcs.settings import Settings
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.pauses import pauses
+from sovbroker_adapters.processes import PerProcess
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -37,20 +36,8 @@ __all__ = ["Answer", "Call", "Connection"]
 T = TypeVar("T")
 Answer = Mapping[str, Any]
 
-FIRST_PAUSE: Final = 0.1
 ERRORS_FROM: Final = 300
 NOT_SATISFIABLE: Final = 416
-
-_making = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    global _making  # noqa: PLW0603 - a lock can only be replaced
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +62,6 @@ class Call:
 class _Made:
     """What belongs to one process."""
 
-    pid: int
     client: Any
     session: Session
     identity: Identity
@@ -89,8 +75,9 @@ class Connection:
         self.bucket = binding.container
         self._binding = binding
         self._settings = settings
+        self._made = PerProcess(self._make)
         # At once: that credentials are of another universe is to be found out before anything is stored.
-        self._made: _Made | None = self._make()
+        self._made.get()
 
     def __repr__(self) -> str:
         """Name the bucket, and no secret."""
@@ -127,7 +114,7 @@ class Connection:
 
     def sign(self, key: str, *, seconds: int) -> str:
         """Return a link that reads an object for so many seconds. Makes no request."""
-        made = self._mine()
+        made = self._made.get()
         blob = made.client.bucket(self.bucket).blob(key)
         try:
             url = str(blob.generate_signed_url(version="v4", expiration=seconds, method="GET"))
@@ -143,18 +130,18 @@ class Connection:
     @property
     def signs(self) -> bool:
         """Whether links can be signed."""
-        return self._mine().identity.signs
+        return self._made.get().identity.signs
 
     def close(self) -> None:
         """Close the connections of this process."""
-        made, self._made = self._made, None
-        if made is not None and made.pid == os.getpid():
+        made = self._made.take()
+        if made is not None:
             made.session.close()
             made.identity.close()
 
     def _repeat(self, call: Call, read: Callable[[Response], T]) -> T:
         asked = Asked(self.target, self.bucket, call.key, call.conditional)
-        for pause in self._pauses(again=call.again):
+        for pause in pauses(self._settings.attempts, again=call.again):
             try:
                 return read(self._send(call, asked))
             except Exception as error:
@@ -168,7 +155,7 @@ class Connection:
 
     def _send(self, call: Call, asked: Asked) -> Response:
         """Send a request once; an answer with an error's status is raised as an error of ours."""
-        made = self._mine()
+        made = self._made.get()
         headers = {"User-Agent": "sovbroker", "Accept-Encoding": "identity", **call.headers}
         token = made.identity.token()
         if token is not None:
@@ -209,31 +196,15 @@ class Connection:
             # The credentials may read objects and not list them: then the first answer stands.
             return
 
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
-
-    def _mine(self) -> _Made:
-        """Return what belongs to this process."""
-        made = self._made
-        if made is None or made.pid != os.getpid():
-            with _making:
-                made = self._made
-                if made is None or made.pid != os.getpid():
-                    made = self._made = self._make()
-        return made
-
     def _make(self) -> _Made:
         settings, target = self._settings, self.target
         verify = True if settings.ca_bundle is None else str(settings.ca_bundle)
         credentials = credentials_of(self._binding, settings)
-        session = guarded_session(self.check, verify=verify)
+        session = guarded_session(self.check, verify=verify, target=target)
         tokens = guarded_session(
-            lambda url: check_token_url(url, endpoint=settings.token_endpoint, target=target), verify=verify
+            lambda url: check_token_url(url, endpoint=settings.token_endpoint, target=target),
+            verify=verify,
+            target=target,
         )
         options = {"universe_domain": settings.universe, "api_endpoint": settings.endpoint}
         try:
@@ -248,4 +219,4 @@ class Connection:
                 if theirs != settings.universe
                 else f"{target}: the SDK refuses this target: {error}"
             ) from error
-        return _Made(os.getpid(), client, session, Identity(credentials, tokens))
+        return _Made(client, session, Identity(credentials, tokens))

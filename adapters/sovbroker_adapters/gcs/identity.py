@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError
+from sovbroker.errors import ConfigError, PermissionDenied
 from sovbroker.ports import Binding
 from sovbroker_adapters.gcs.settings import DEFAULT_UNIVERSE, Settings
+from sovbroker_adapters.hosts import link_local
 
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["Identity", "credentials_of", "domain_of"]
+__all__ = ["Identity", "check_token_url", "credentials_of", "domain_of"]
 
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -55,6 +57,13 @@ class Identity:
     def close(self) -> None:
         """Close the connections to the token endpoint."""
         self._session.close()
+
+
+def check_token_url(url: str, *, endpoint: str, target: str) -> None:
+    """Raise PermissionDenied unless `url` is just the token endpoint."""
+    parts = urlsplit(url)
+    if url != endpoint or link_local(parts.hostname or ""):
+        raise PermissionDenied(f"nothing was sent: `{parts.netloc}` gives no tokens for this target", target=target)
 
 
 def credentials_of(binding: Binding, settings: Settings) -> Any:  # noqa: ANN401 - as above

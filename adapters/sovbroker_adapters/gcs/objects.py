@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from sovbroker.errors import InvalidArgument, NotFound, StoreError, Unavailable
 from sovbroker.ports import NO_METADATA, Bytes, Source
-from sovbroker_adapters.gcs.bodies import IN_MEMORY, TYPE, Outgoing
+from sovbroker_adapters.bodies import IN_MEMORY
+from sovbroker_adapters.gcs.bodies import TYPE, Outgoing
 from sovbroker_adapters.gcs.client import Call, Connection
 from sovbroker_adapters.gcs.resources import FIELDS, Resource, resource_of
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 from requests import Session
 from requests.adapters import HTTPAdapter
+
+from sovbroker_adapters.peers import check_peer, watch
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -20,9 +23,10 @@ POOL: Final = 32
 class _Guard(HTTPAdapter):
     """The transport: every request passes it, whoever makes it."""
 
-    def __init__(self, check: Callable[[str], None]) -> None:
+    def __init__(self, check: Callable[[str], None], target: str) -> None:
         self._check = check
         super().__init__(pool_maxsize=POOL, max_retries=0)
+        watch(self.poolmanager, partial(check_peer, target=target))
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - as the library's
         """Send a request that passes the check."""
@@ -38,8 +42,8 @@ class _Session(Session):
         return
 
 
-def guarded_session(check: Callable[[str], None], *, verify: bool | str) -> Session:
-    """Return a session whose every request's URL passes `check`.
+def guarded_session(check: Callable[[str], None], *, verify: bool | str, target: str) -> Session:
+    """Return a session whose every request's URL passes `check`, and that looks at who answers before it sends.
 
     It looks at no variable and no file of the environment, keeps no cookies, and never asks again by itself.
     """
@@ -48,7 +52,7 @@ def guarded_session(check: Callable[[str], None], *, verify: bool | str) -> Sess
     session.verify = verify
     session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    guard = _Guard(check)
+    guard = _Guard(check, target)
     for scheme in ("https://", "http://"):
         session.mount(scheme, guard)
     return session

@@ -22,7 +22,16 @@ from sovbroker.ports import (
     Support,
     UploadInfo,
 )
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
+from sovbroker_adapters.checks import (
+    beyond,
+    check_expires,
+    check_metadata,
+    check_range,
+    check_size,
+    check_until,
+    clip,
+    need,
+)
 from sovbroker_adapters.gcs.bodies import GcsReader
 from sovbroker_adapters.gcs.client import Call, Connection
 from sovbroker_adapters.gcs.listing import Listing
@@ -37,7 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GcsStore"]
 
-LINK_MAX: Final = timedelta(days=7)
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 PARTIAL: Final = 206
 PLAIN: Final = frozenset({"", "identity"})
@@ -109,8 +117,7 @@ class GcsStore:
         """See `Store.put`."""
         check_name(key, limits=self.limits)
         self._check_metadata(metadata, key)
-        if size > self.limits.put_max:
-            raise InvalidArgument(f"{size} bytes are more than one request may hold here; send them in parts")
+        check_size(size, limits=self.limits)
         if if_absent:
             need(Feature.CONDITIONAL_PUT, self.capabilities, target=self.target, key=key)
         stored = self._objects.store(key, body, size=size, key=key, metadata=metadata, if_absent=if_absent).info
@@ -174,8 +181,7 @@ class GcsStore:
         """See `Store.presign`. Up to seven days; makes no request."""
         check_name(key, limits=self.limits)
         need(Feature.PRESIGN, self.capabilities, target=self.target, key=key)
-        if not timedelta(seconds=1) <= expires <= LINK_MAX:
-            raise InvalidArgument(f"a link may live from a second to {LINK_MAX.days} days, not {expires}")
+        check_expires(expires)
         return self._connection.sign(key, seconds=int(expires.total_seconds()))
 
     def retain(self, key: str, *, until: datetime) -> None:

@@ -7,10 +7,9 @@ Its session looks at nothing but what the binding says: no variable of the envir
 from __future__ import annotations
 
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
@@ -18,6 +17,8 @@ from urllib.parse import urlsplit
 from sovbroker.errors import ConfigError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.pauses import pauses
+from sovbroker_adapters.peers import check_peer, watch
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.s3.settings import Settings
 
@@ -34,7 +35,6 @@ NOTHING: Final[Answer] = {}
 
 POOL: Final = 32
 SCHEMES: Final = ("https", "http")
-FIRST_PAUSE: Final = 0.1
 MISSING: Final = "boto3 is not installed; run `pip install 'sovbroker[s3]'`"
 
 
@@ -90,7 +90,7 @@ class Connection:
         from sovbroker_adapters.s3.failures import Asked, failure  # noqa: PLC0415 - it needs the SDK
 
         asked = Asked(self.target, self.bucket, key, conditional)
-        for pause in self._pauses(again=again):
+        for pause in pauses(self._settings.attempts, again=again):
             try:
                 return call(self.client())
             except Exception as error:
@@ -101,14 +101,6 @@ class Connection:
                     raise found from error
             time.sleep(pause)
         raise AssertionError  # the last pause is None
-
-    def _pauses(self, *, again: bool) -> Iterator[float | None]:
-        """Yield how long to wait after each attempt that fails, in seconds; None after the last."""
-        pause = FIRST_PAUSE
-        for _ in range(self._settings.attempts - 1 if again else 0):
-            yield pause * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
-            pause *= 4
-        yield None
 
     def client(self) -> S3Client:
         """Return the client of this process."""
@@ -156,6 +148,7 @@ class Connection:
             config=config,
             **given,
         )
+        watch(_manager_of(made), partial(check_peer, target=self.target))
         client = cast("S3Client", made)
         events = client.meta.events
         events.register("before-send.s3", self._before_send)
@@ -228,6 +221,14 @@ def _isolated() -> Session:
     session = Session(session_vars=constants)
     session.register_component("data_loader", _loader())
     return session
+
+
+def _manager_of(client: Any) -> Any:  # noqa: ANN401 - of the SDK's own, which have no types
+    """Return what makes the connections of a client. There is no public way to it; so where it moved, nothing goes."""
+    try:
+        return client._endpoint.http_session._manager  # noqa: SLF001 - as said
+    except AttributeError as error:
+        raise ConfigError("this version of botocore cannot be held to its hosts; install another one") from error
 
 
 @cache

@@ -96,6 +96,9 @@ def failure(error: Exception, asked: Asked) -> SovbrokerError:  # noqa: PLR0911 
     match error:
         case SovbrokerError():
             return error
+        case sdk.HTTPClientError() if isinstance(refused := error.kwargs.get("error"), SovbrokerError):
+            # The SDK wraps what its connections raise, ours too.
+            return refused
         case sdk.ClientError():
             return _answered(error, asked)
         case sdk.ParamValidationError():

@@ -23,8 +23,17 @@ from sovbroker.ports import (
     Support,
     UploadInfo,
 )
-from sovbroker_adapters.bodies import blocks
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
+from sovbroker_adapters.bodies import IN_MEMORY, blocks
+from sovbroker_adapters.checks import (
+    beyond,
+    check_expires,
+    check_metadata,
+    check_range,
+    check_size,
+    check_until,
+    clip,
+    need,
+)
 from sovbroker_adapters.s3.bodies import S3Reader, crc32
 from sovbroker_adapters.s3.client import Answer, Connection
 from sovbroker_adapters.s3.listing import Listing
@@ -35,10 +44,8 @@ from sovbroker_adapters.s3.upload import S3Upload, Verification, info_of
 __all__ = ["S3Store"]
 
 BULK: Final = 1000
-LINK_MAX: Final = timedelta(days=7)
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 PARTIAL: Final = 206
-IN_MEMORY: Final = (bytes, bytearray, memoryview)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,7 @@ class S3Store:
         """See `Store.put`."""
         self._check_name(key)
         self._check_metadata(metadata, key)
-        if size > self.limits.put_max:
-            raise InvalidArgument(f"{size} bytes are more than one request may hold here; send them in parts")
+        check_size(size, limits=self.limits)
         extra: dict[str, Any] = {}
         if if_absent:
             self._need(Feature.CONDITIONAL_PUT, key)
@@ -213,8 +219,7 @@ class S3Store:
         """See `Store.presign`. Up to seven days; makes no request."""
         self._check_name(key)
         self._need(Feature.PRESIGN, key)
-        if not timedelta(seconds=1) <= expires <= LINK_MAX:
-            raise InvalidArgument(f"a link may live from a second to {LINK_MAX.days} days, not {expires}")
+        check_expires(expires)
         url = self._connection.local(
             lambda client: client.generate_presigned_url(
                 "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=int(expires.total_seconds())

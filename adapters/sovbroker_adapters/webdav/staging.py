@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from sovbroker.errors import AlreadyExists, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
 from sovbroker.ports import Bytes, Source
+from sovbroker_adapters.bodies import IN_MEMORY
 from sovbroker_adapters.webdav.bodies import Digest, Outgoing
 from sovbroker_adapters.webdav.calls import Call
 from sovbroker_adapters.webdav.client import Connection
@@ -39,7 +40,6 @@ MOMENTS: Final = (0.01, 0.03, 0.1, 0.3)
 AFTERWARDS: Final = (0.0, 0.1, 0.4)
 ABANDONED: Final = timedelta(days=7)
 OWN: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}")
-IN_MEMORY: Final = (bytes, bytearray, memoryview)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError, Unavailable
+from sovbroker.errors import NotFound, NotSupported, StoreError, Unavailable
 from sovbroker.ports import (
     NO_METADATA,
     Bytes,
@@ -21,7 +21,7 @@ from sovbroker.ports import (
     Upload,
     UploadInfo,
 )
-from sovbroker_adapters.checks import beyond, check_key, check_range, check_until, need
+from sovbroker_adapters.checks import beyond, check_key, check_range, check_size, check_until, need
 from sovbroker_adapters.webdav.bodies import Digest, WebdavReader
 from sovbroker_adapters.webdav.calls import Call
 from sovbroker_adapters.webdav.client import Connection
@@ -85,7 +85,9 @@ class WebdavStore:
         if range is not None and response.status_code == NOT_SATISFIABLE:
             response.close()
             raise beyond(range)
-        return WebdavReader.over(response, key, range, digest=self._digest, target=self.target)
+        return WebdavReader.over(
+            response, key, range, digest=self._digest, target=self.target, size=lambda: self._head(key).size
+        )
 
     def put(
         self,
@@ -102,8 +104,7 @@ class WebdavStore:
             self._need(Feature.METADATA, key)
         if if_absent:
             self._need(Feature.CONDITIONAL_PUT, key)
-        if size > self.limits.put_max:
-            raise InvalidArgument(f"{size} bytes are more than the {self.limits.put_max} that this store takes")
+        check_size(size, limits=self.limits)
         name = self._staging.send(key, body, size=size, digest=self._digest)
         self._staging.publish(name, key, size=size, if_absent=if_absent)
         return ObjectInfo(key, size)

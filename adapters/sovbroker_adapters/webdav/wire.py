@@ -7,27 +7,57 @@ import ssl
 from collections.abc import Callable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 
 import certifi
+import httpcore
 import httpx
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Credentials
+from sovbroker_adapters.peers import Check
 from sovbroker_adapters.webdav.settings import Settings
 
 __all__ = ["make", "trust"]
 
 POOL = 32
+IDLE = 5.0
+
+
+class Watched(httpcore.NetworkBackend):
+    """Connects, and has `check` look at who answers before anything is sent."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(self, host: str, *args: Any, **named: Any) -> httpcore.NetworkStream:  # noqa: ANN401 - as the library's
+        """Connect. Raises PermissionDenied for an address where no store is."""
+        made = self._inner.connect_tcp(host, *args, **named)
+        try:
+            self._check(made.get_extra_info("server_addr")[0], host)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
 
 class Guarded(httpx.BaseTransport):
-    """A transport that looks at every URL before anything is sent, whoever asks for it."""
+    """A transport that looks at every URL before anything is sent, whoever asks for it, and at who answers."""
 
-    def __init__(self, check: Callable[[str], None], context: ssl.SSLContext) -> None:
+    def __init__(self, check: Callable[[str], None], watched: Watched, context: ssl.SSLContext) -> None:
         self._check = check
+        self._transport = httpx.HTTPTransport(verify=context, trust_env=False)
+        if not isinstance(getattr(self._transport, "_pool", None), httpcore.ConnectionPool):
+            raise ConfigError("this version of httpx cannot be held to its hosts; install httpx 0.28")
         # Open bodies hold their connections: a limit would let readers wait for each other.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=POOL)
-        self._transport = httpx.HTTPTransport(verify=context, trust_env=False, limits=limits)
+        self._transport._pool = httpcore.ConnectionPool(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to say how to connect
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=POOL,
+            keepalive_expiry=IDLE,
+            network_backend=watched,
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises PermissionDenied when it does not lead to the target."""
@@ -39,12 +69,15 @@ class Guarded(httpx.BaseTransport):
         self._transport.close()
 
 
-def make(settings: Settings, credentials: Credentials, check: Callable[[str], None]) -> httpx.Client:
-    """Return a client that looks at nothing but what it is given. Raises ConfigError for bad certificates."""
+def make(settings: Settings, credentials: Credentials, check: Callable[[str], None], peer: Check) -> httpx.Client:
+    """Return a client that looks at nothing but what it is given. Raises ConfigError for bad certificates.
+
+    `check` is called with each URL, `peer` with each address that was connected to.
+    """
     wait = httpx.Timeout(settings.read_timeout, connect=settings.connect_timeout)
     jar = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return httpx.Client(
-        transport=Guarded(check, trust(settings.ca_bundle)),
+        transport=Guarded(check, Watched(peer), trust(settings.ca_bundle)),
         headers={
             "Accept": "*/*",
             # What was stored is asked for, not what a proxy makes of it.

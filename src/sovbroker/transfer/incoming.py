@@ -44,6 +44,15 @@ class SourceCopy:
     claims: Mapping[str, str] | None = None
     beside: Callable[[], Mapping[str, object]] | None = None
 
+    def get(self, span: tuple[int, int] | None) -> Reader:
+        """Open the body, or the bytes `span` of it.
+
+        What lies beside it is asked for first: some servers answer one request at a time.
+        """
+        if self.beside is not None:
+            self.beside()
+        return self.store.get(self.physical, range=span)
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -109,11 +118,11 @@ def read_range(version: Version, copies: Sequence[SourceCopy], *, first: int, la
 
 def _range_of(version: Version, copy: SourceCopy, first: int, part: Span) -> bytes:
     if not copy.sealed:
-        with copy.store.get(copy.physical, range=(first, first + part.take - 1)) as reader:
+        with copy.get((first, first + part.take - 1)) as reader:
             check(version, copy, reader)
             return exactly(reader, part.take)
     opener = version.opener()
-    with copy.store.get(copy.physical, range=(part.cipher_first, part.cipher_last)) as reader:
+    with copy.get((part.cipher_first, part.cipher_last)) as reader:
         check(version, copy, reader)
         sealed = exactly(reader, part.cipher_last - part.cipher_first + 1)
     plain = bytearray(len(sealed))
@@ -236,7 +245,7 @@ class Incoming(io.RawIOBase):
         """Open the copy's body at the chunk that holds the position."""
         if not copy.sealed:
             start = self._position
-            self._reader = copy.store.get(copy.physical, range=(start, self._version.size - 1) if start else None)
+            self._reader = copy.get((start, self._version.size - 1) if start else None)
             check(self._version, copy, self._reader)
             self._stream_at = start
             return
@@ -244,7 +253,7 @@ class Incoming(io.RawIOBase):
         chunk = self._position // CHUNK
         whole = chunk == 0
         rest = (HEAD + chunk * UNIT, sealed_size(self._version.size) - 1)
-        self._reader = copy.store.get(copy.physical, range=None if whole else rest)
+        self._reader = copy.get(None if whole else rest)
         check(self._version, copy, self._reader)
         if whole and exactly(self._reader, HEAD) != opener.head:
             raise Tampered

@@ -20,7 +20,8 @@ from sovbroker.errors import (
 from sovbroker.ports import Part
 from sovbroker.testing.blobs import BlobService
 from sovbroker.testing.chaos import ChaosProxy, Cut, Flip, Reset, Side, Stall, Status, Truncate
-from sovbroker_adapters.azure import build, client, copying
+from sovbroker_adapters import pauses
+from sovbroker_adapters.azure import build, copying
 
 BODY = bytes(range(256)) * 1000
 XML = ("Content-Type", "application/xml")
@@ -359,7 +360,7 @@ def test_an_object_of_unknown_length_is_not_read(store, proxy):
 
 
 def test_calls_that_may_be_repeated_are(opened, proxy, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(pauses, "FIRST", 0.0)
     store = opened(attempts=3)
     busy = said("ServerBusy", 503)
     for call in ("put", "empty", "head", "get", "list", "delete"):

@@ -22,7 +22,8 @@ from sovbroker.errors import (
 from sovbroker.ports import Part
 from sovbroker.testing import gcs
 from sovbroker.testing.chaos import ChaosProxy, Cut, Duplicate, Flip, Latency, Reset, Side, Stall, Status, Truncate
-from sovbroker_adapters.gcs import build, client
+from sovbroker_adapters import pauses
+from sovbroker_adapters.gcs import build
 from sovbroker_adapters.gcs.checksums import crc32c, spell
 
 BODY = bytes(range(256)) * 1000
@@ -430,7 +431,7 @@ def test_several_hashes_of_one_object(store, proxy):
 
 
 def test_calls_that_may_be_repeated_are(opened, proxy, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST", 0.001)
     store = opened(attempts=3)
     store.put("object", BODY, size=len(BODY))
     for fault in (Status(503), Reset(), Reset(on=Side.REQUEST), Status(200, b"garbage"), Truncate(after=5)):

@@ -20,7 +20,8 @@ from sovbroker.errors import (
 )
 from sovbroker.ports import Part
 from sovbroker.testing.chaos import Cut, Duplicate, Flip, Latency, Reset, Side, Stall, Status, Truncate
-from sovbroker_adapters.s3 import build, client
+from sovbroker_adapters import pauses
+from sovbroker_adapters.s3 import build
 
 BODY = bytes(range(256)) * 1000
 DIGEST = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
@@ -387,7 +388,7 @@ def test_an_object_of_unknown_length_is_not_read(store, proxy):
 
 
 def test_calls_that_may_be_repeated_are(opened, proxy, monkeypatch):
-    monkeypatch.setattr(client, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST", 0.001)
     store = opened(attempts=3)
     store.put("object", BODY, size=len(BODY))
     for fault in (Status(503), Reset(), Reset(on=Side.REQUEST), Status(200, b"garbage", XML)):

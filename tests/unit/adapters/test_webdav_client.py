@@ -26,8 +26,8 @@ from sovbroker.ports import Binding, Credentials, Feature, Support
 from sovbroker.testing.chaos import ChaosProxy, Status
 from sovbroker.testing.recorder import Recorder
 from sovbroker.testing.webdav import rclone_webdav
+from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.webdav import build
-from sovbroker_adapters.webdav.hosts import check_host
 
 GIVEN = Credentials({"username": "somebody", "password": "pass é word"})
 HELLO = b"hello"
@@ -120,7 +120,7 @@ def test_what_a_put_carries(wire):
     for head in found:
         assert b"\r\nAccept-Encoding: identity\r\n" in head
         assert b"Cookie" not in head
-    assert len(puts) + len(moves) < len(found) <= 3 * 3 + 2
+    assert len(puts) + len(moves) < len(found) <= 3 * 3 + 3
 
 
 def test_a_small_put_takes_three_requests_and_a_get_one(wire):
@@ -169,6 +169,19 @@ def test_basic_credentials_are_sent_and_cookies_are_not(scripted):
     expected = base64.b64encode("somebody:pass é word".encode())
     assert sent.count(b"Authorization: Basic " + expected + b"\r\n") == 2
     assert b"tracked" not in sent
+
+
+@pytest.mark.parametrize("trash", ["keep", "skip"])
+def test_what_is_removed_passes_by_the_trash_where_the_settings_say_so(wire, trash):
+    opened, sent = wire
+    store = opened(trash=trash)
+    store.put("a", b"x", size=1)
+    store.get("a").close()
+    store.delete("a")
+    *others, removal = heads(sent())
+    assert removal.startswith(b"DELETE ")
+    assert (b"X-NC-Skip-Trashbin: true" in removal) == (trash == "skip")
+    assert all(b"Trashbin" not in other for other in others)
 
 
 def test_a_token_is_sent_as_bearer(scripted):
@@ -229,7 +242,7 @@ def test_a_host_that_is_not_allowed_hears_nothing(hosts, endpoint):
     ],
 )
 def test_a_host_is_allowed_by_its_name_and_port(hosts, url):
-    check_host(binding(hosts=frozenset(hosts)), url)
+    check_host(url, hosts=hosts, target="t")
 
 
 WRONG = {

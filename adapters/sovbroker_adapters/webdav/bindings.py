@@ -1,38 +1,23 @@
-"""Where requests of one target may go, and with what: checked before the first one, and before every one."""
+"""What a binding says of a server and who asks it, checked before the first request."""
 
 from __future__ import annotations
 
 import re
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from sovbroker.errors import ConfigError, PermissionDenied
+from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding
-from sovbroker_adapters.hosts import link_local
+from sovbroker_adapters.peers import own_machine
+from sovbroker_adapters.settings import SCHEMES
 from sovbroker_adapters.webdav.settings import Settings
 
-__all__ = ["check_binding", "check_host"]
+__all__ = ["check_binding"]
 
-PORTS: Final = {"https": 443, "http": 80}
 MISSING: Final = "httpx is not installed; run `pip install 'sovbroker[webdav]'`"
 TOKEN: Final = re.compile(r"[!-~]+")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def check_host(binding: Binding, url: str) -> None:
-    """Raise PermissionDenied unless `url` leads to a host of this target."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    port = parts.port or PORTS.get(parts.scheme, 0)
-    spelled = f"[{host}]" if ":" in host else host
-    names = {f"{spelled}:{port}"}
-    if PORTS.get(parts.scheme) == port:
-        names |= {host, spelled}
-    if link_local(host) or names.isdisjoint(name.lower() for name in binding.hosts):
-        message = f"nothing was sent: `{host}:{port}` is not a host of this target"
-        raise PermissionDenied(message, target=binding.target)
 
 
 def check_binding(binding: Binding, settings: Settings) -> None:
@@ -64,7 +49,7 @@ def _check_endpoint(binding: Binding, settings: Settings) -> None:
     target, endpoint = binding.target, binding.endpoint or ""
     parts = urlsplit(endpoint)
     try:
-        known = parts.scheme in PORTS and parts.hostname and parts.port != 0
+        known = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
     except ValueError:
         known = False
     if not known:
@@ -74,15 +59,6 @@ def _check_endpoint(binding: Binding, settings: Settings) -> None:
     segments = [*unquote(parts.path).split("/"), *binding.container.split("/")]
     if not {".", ".."}.isdisjoint(segments) or "" in binding.container.strip("/").split("/"):
         raise ConfigError(f"{target}: neither the endpoint nor the container has a part `.`, `..` or an empty one")
-    if parts.scheme == "http" and not (settings.cleartext or settings.anonymous or _own_machine(parts.hostname or "")):
+    if parts.scheme == "http" and not (settings.cleartext or settings.anonymous or own_machine(parts.hostname or "")):
         message = "over http:// everybody on the way reads the password; use https://, or set `cleartext: true`"
         raise ConfigError(f"{target}: {message}")
-
-
-def _own_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
