@@ -86,6 +86,7 @@ def test_targets_list(home, done):
     (home / "keyring.json").unlink()
     (target,) = json.loads(done("targets", "list", "--json"))
     assert (target["target"], target["located"], target["endpoint"]) == ("local", ["FR"], None)
-    head, row = done("targets", "list").splitlines()
-    assert head.split()[0] == "target"
-    assert row.split()[0] == "local"
+    head, row, _, levels, modes = done("targets", "list").splitlines()
+    assert head.split()[0] == levels.split()[0] == "target"
+    assert row.split()[0] == modes.split()[0] == "local"
+    assert "sealed" in modes

@@ -280,7 +280,12 @@ def test_a_cloud_offers_what_its_adapter_offers(adapter, tmp_path):
     credentials = Credentials({"access_key": "a", "secret_key": "b"})
     s3 = {"endpoint": "https://s3.example", "hosts": frozenset({"s3.example"}), "credentials": credentials}
     real = router.find_adapter(adapter)(
-        Binding("real", str(tmp_path / "objects"), region="gra", **(s3 if adapter == "s3" else {}))
+        Binding(
+            "real",
+            "objects" if adapter == "s3" else str(tmp_path / "objects"),
+            region="gra",
+            **(s3 if adapter == "s3" else {}),
+        )
     )
     fake = FakeCloud(FakeCloud.at("ovhcloud/gra").where, adapter=adapter)
     assert fake.limits == real.limits
@@ -549,9 +554,9 @@ def documents(tmp_path, monkeypatch):
     """Clouds of an application whose every target is a folder of a document store, as a contract may have it."""
     connection = Catalogue.connection
 
-    def bound(self, reference):
+    def bound(self, reference, *, adapter=None):
         webdav = {"adapter": "webdav", "template": "https://documents.example/dav", "settings": {}}
-        return replace(connection(self, reference), **webdav)
+        return replace(connection(self, reference, adapter=adapter), **webdav)
 
     monkeypatch.setattr(Catalogue, "connection", bound)
     (tmp_path / "policy.yaml").write_text(POLICY)
