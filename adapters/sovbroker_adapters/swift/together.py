@@ -19,7 +19,7 @@ def each(work: Callable[[T], R], items: Collection[T]) -> list[R]:
     """Do it with every item; the first error ends it. How the caller waits holds for all of them."""
     if len(items) < 2:  # noqa: PLR2004 - one needs no threads
         return [work(item) for item in items]
-    # A context can be entered once at a time.
-    contexts = [copy_context() for _ in items]
     with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
-        return list(pool.map(lambda item, context: context.run(work, item), items, contexts))
+        # A context can be entered once at a time.
+        tasks = [pool.submit(copy_context().run, work, item) for item in items]
+        return [task.result() for task in tasks]
