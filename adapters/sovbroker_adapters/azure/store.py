@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -36,13 +35,13 @@ from sovbroker_adapters.azure.retaining import Retention, inspect
 from sovbroker_adapters.azure.settings import Settings
 from sovbroker_adapters.bodies import blocks
 from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, clip, need
+from sovbroker_adapters.together import each
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient
 
 __all__ = ["AzureStore"]
 
-DELETERS: Final = 8
 LINK_MAX: Final = timedelta(days=7)
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 META: Final = "x-ms-meta-"
@@ -170,9 +169,8 @@ class AzureStore:
                 return error
             return None
 
-        with ThreadPoolExecutor(DELETERS) as pool:
-            said = zip(unique, pool.map(remove, unique), strict=True)
-            return {key: error for key, error in said if error is not None}
+        said = zip(unique, each(remove, unique), strict=True)
+        return {key: error for key, error in said if error is not None}
 
     def list(self, prefix: str = "", *, delimiter: str | None = None, start_after: str = "") -> Iterator[Page]:
         """See `Store.list`."""

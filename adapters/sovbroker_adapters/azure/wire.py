@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Self
 
@@ -60,6 +61,10 @@ class Wire:
                 raise
             # The URL holds the secret, and the library's message the URL.
             raise type(error)(SIGNATURE.sub("sig=…", str(error))) from None
+        if answer.status_code < HTTPStatus.BAD_REQUEST and "x-ms-version" not in answer.headers:
+            # The service says in each answer which version of it that is; a portal or a proxy in between does not.
+            answer.close()
+            raise ServiceResponseError(f"HTTP {answer.status_code} of something in between: it names no x-ms-version")
         span = answer.headers.get("Content-Range")
         if span and READABLE.fullmatch(span) is None:
             # The SDK would stumble over it, and leave the answer open.

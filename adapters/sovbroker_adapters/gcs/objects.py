@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -13,21 +12,11 @@ from sovbroker_adapters.gcs.bodies import IN_MEMORY, TYPE, Outgoing
 from sovbroker_adapters.gcs.client import Call, Connection
 from sovbroker_adapters.gcs.resources import FIELDS, Resource, resource_of
 
-__all__ = ["COMPOSED_MAX", "Objects", "each"]
+__all__ = ["COMPOSED_MAX", "Objects"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 COMPOSED_MAX: Final = 32
-AT_ONCE: Final = 16
-
-
-def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Do the same with every item, several at once; the first error ends it."""
-    if len(items) < 2:  # noqa: PLR2004 - one needs no threads
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
-        return list(pool.map(work, items))
 
 
 @dataclass(frozen=True, slots=True)

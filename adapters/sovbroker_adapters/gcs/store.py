@@ -27,11 +27,12 @@ from sovbroker_adapters.gcs.bodies import GcsReader
 from sovbroker_adapters.gcs.client import Call, Connection
 from sovbroker_adapters.gcs.listing import Listing
 from sovbroker_adapters.gcs.names import check_name
-from sovbroker_adapters.gcs.objects import Objects, each
+from sovbroker_adapters.gcs.objects import Objects
 from sovbroker_adapters.gcs.resources import header_checksum, info_of_headers
 from sovbroker_adapters.gcs.retaining import Retention, inspect
 from sovbroker_adapters.gcs.settings import Settings
 from sovbroker_adapters.gcs.upload import GcsUpload, begin, unfinished
+from sovbroker_adapters.together import each
 
 if TYPE_CHECKING:
     from requests import Response

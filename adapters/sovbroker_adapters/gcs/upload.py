@@ -16,8 +16,9 @@ from sovbroker_adapters.checks import check_number, check_parts
 from sovbroker_adapters.gcs.checksums import joined, spell
 from sovbroker_adapters.gcs.listing import Listing
 from sovbroker_adapters.gcs.names import OWN
-from sovbroker_adapters.gcs.objects import COMPOSED_MAX, Objects, each
+from sovbroker_adapters.gcs.objects import COMPOSED_MAX, Objects
 from sovbroker_adapters.gcs.resources import FIELDS, Resource
+from sovbroker_adapters.together import each
 
 __all__ = ["GcsUpload", "begin", "unfinished"]
 

@@ -14,7 +14,7 @@ from sovbroker_adapters.swift.calls import Call
 from sovbroker_adapters.swift.metadata import headers_of
 from sovbroker_adapters.swift.names import SEGMENTS
 from sovbroker_adapters.swift.proof import NEWEST, NOT_FOUND, Found, Proof
-from sovbroker_adapters.swift.together import each
+from sovbroker_adapters.together import each
 
 __all__ = ["OCTETS", "Large", "Segment"]
 

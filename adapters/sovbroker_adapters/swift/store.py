@@ -40,7 +40,7 @@ from sovbroker_adapters.swift.metadata import headers_of
 from sovbroker_adapters.swift.names import check_name, quoted
 from sovbroker_adapters.swift.proof import NOT_FOUND, Found, Proof
 from sovbroker_adapters.swift.settings import Settings
-from sovbroker_adapters.swift.together import each
+from sovbroker_adapters.together import each
 
 __all__ = ["SwiftStore"]
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Turn(Generic[T]):
-    """One writer's work, and what came of it. `work` may be done again after it was undone."""
+    """One writer's work, and what came of it: None of a cursor. `work` may be done again after it was undone."""
 
     work: Callable[[sqlite3.Connection], T]
     flush: bool
@@ -106,6 +106,10 @@ def _one(db: sqlite3.Connection, turn: Turn[object], *, shared: bool) -> tuple[o
     failed: Exception | None = None
     try:
         result = turn.work(db)
+        if isinstance(result, sqlite3.Cursor):
+            # Whoever waits for it would keep the connection open behind a `close`, and so into a forked child.
+            result.close()
+            result = None
     except sqlite3.Error:
         raise
     except Exception as error:  # noqa: BLE001 - raised where the turn is waited for

@@ -327,7 +327,8 @@ def _handler(answer: Callable[[str, Request], Answer]) -> type[BaseHTTPRequestHa
                 headers = {"x-ms-error-code": refused.code, "Content-Type": "application/xml"}
                 said = Answer(refused.status, headers, xml.encode())
             self.send_response(said.status)
-            for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
+            always = {"Content-Length": str(len(said.body)), "x-ms-version": asked.get("x-ms-version", "2021-12-02")}
+            for name, value in {**always, **said.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":

@@ -42,18 +42,20 @@ def lifecycle(*rules):
     return xml(f"<LifecycleConfiguration>{''.join(f'<Rule>{rule}</Rule>' for rule in rules)}</LifecycleConfiguration>")
 
 
-TELLING = {
-    "head": Status(
-        200, b"", (("x-amz-bucket-region", "eu-west-9"), ("Date", format_datetime(datetime.now(UTC), usegmt=True)))
-    ),
-    "location": xml("<LocationConstraint>eu-west-9</LocationConstraint>"),
-    "acl": acl(),
-    "policy": said("NoSuchBucketPolicy"),
-    "versioning": xml("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"),
-    "lock": said("ObjectLockConfigurationNotFoundError"),
-    "encryption": said("ServerSideEncryptionConfigurationNotFoundError"),
-    "lifecycle": said("NoSuchLifecycleConfiguration"),
-}
+def telling():
+    """What a service answers that tells everything, by its clock of now."""
+    return {
+        "head": Status(
+            200, b"", (("x-amz-bucket-region", "eu-west-9"), ("Date", format_datetime(datetime.now(UTC), usegmt=True)))
+        ),
+        "location": xml("<LocationConstraint>eu-west-9</LocationConstraint>"),
+        "acl": acl(),
+        "policy": said("NoSuchBucketPolicy"),
+        "versioning": xml("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"),
+        "lock": said("ObjectLockConfigurationNotFoundError"),
+        "encryption": said("ServerSideEncryptionConfigurationNotFoundError"),
+        "lifecycle": said("NoSuchLifecycleConfiguration"),
+    }
 
 
 @pytest.fixture
@@ -61,7 +63,8 @@ def inspected(store, proxy):
     """A function that inspects a bucket of a service that tells everything, but for what is given."""
 
     def inspect(*more, **answers):
-        script = [(TELLING | answers)[name] for name in ORDER]
+        told = telling() | answers
+        script = [told[name] for name in ORDER]
         place = ORDER.index("policy") + 1
         proxy.script(*script[:place], *more, *script[place:])
         found = store.inspect()
@@ -264,7 +267,8 @@ def test_credentials_that_may_not_ask_for_the_bucket_itself(inspected):
 
 @pytest.mark.parametrize("name", ["head", "versioning"])
 def test_a_missing_bucket_is_named(store, proxy, bucket, name):
-    script = [TELLING[each] for each in ORDER]
+    told = telling()
+    script = [told[each] for each in ORDER]
     script[ORDER.index(name)] = Status(404) if name == "head" else said("NoSuchBucket")
     proxy.script(*script)
     with pytest.raises(NotFound, match=f"there is no bucket `{bucket}`") as caught:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 
 from sovbroker.errors import StateError
@@ -250,3 +251,11 @@ def test_a_writer_in_the_way_is_waited_for(index):
         other.execute("COMMIT")
         assert waiting.result(timeout=30) == 1
     other.close()
+
+
+def test_no_result_keeps_a_closed_connection_open(index):
+    """A cursor would, and so into a forked child, which would then trust in locks that only its parent has."""
+    kept = index._write(lambda db: db.executemany("INSERT INTO note VALUES (?)", [("a",)]), flush=False)
+    index.close()
+    assert [file.path for file in psutil.Process().open_files() if file.path.startswith(str(index.path))] == []
+    assert kept is None

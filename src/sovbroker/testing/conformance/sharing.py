@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
+from typing import cast
 
 import pytest
 
@@ -241,22 +242,27 @@ def in_child(work: Callable[[], list[int]]) -> Generator[Callable[[], list[int]]
             os.write(writing, said.encode()[-50_000:])
             os._exit(0)
     os.close(writing)
-    told: list[list[int]] = []
+    # Once it has been waited for, there is no such child any more: what became of it is kept.
+    ended = cache(lambda: _end_of(child, reading))
 
     def wait() -> list[int]:
-        if not told:
-            code = exit_code(child)
-            with os.fdopen(reading, "rb") as pipe:
-                said = pipe.read().decode()
-            assert code == 0, f"the child ended with {code}: {said}"
-            assert said.startswith("["), said
-            told.append(json.loads(said))
-        return told[0]
+        code, said = ended()
+        assert code == 0, f"the child ended with {code}: {said}"
+        assert said.startswith("["), said
+        return cast("list[int]", json.loads(said))
 
     try:
         yield wait
     finally:
-        wait()
+        ended()
+    wait()
+
+
+def _end_of(child: int, reading: int) -> tuple[int, str]:
+    """Return a child's exit code and what it said."""
+    code = exit_code(child)
+    with os.fdopen(reading, "rb") as pipe:
+        return code, pipe.read().decode()
 
 
 def exit_code(child: int) -> int:

@@ -19,7 +19,6 @@ what was put in the clear it must have, or the look would prove nothing.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ import pytest
 
 from sovbroker.aio import AsyncBroker
 from sovbroker.errors import AlreadyExists
+from sovbroker.forks import ForkLock
 from sovbroker.guard import Guarded, Permit
 from sovbroker.names import SEGMENT_MAX, Alphabet
 from sovbroker.ports import NO_METADATA, Bytes, ObjectInfo, Source, Store
@@ -73,7 +73,7 @@ class Watched(Guarded):
     """A store that keeps what is sent to it: names, metadata, and how bodies begin."""
 
     said: bytearray = field(default_factory=bytearray)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: ForkLock = field(default_factory=ForkLock)
 
     def hear(self, data: bytes) -> None:
         """Keep what is sent, up to a limit."""

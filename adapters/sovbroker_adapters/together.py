@@ -12,7 +12,7 @@ __all__ = ["each"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 16
 
 
 def each(work: Callable[[T], R], items: Collection[T]) -> list[R]:
