@@ -13,21 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from sovbroker.catalogue.connection import on_this_machine
-from sovbroker.catalogue.countries import expand
 from sovbroker.document import (
-    ByKind,
     Choice,
     Findings,
     Flag,
-    Invalid,
     Kind,
     ListOf,
     MapOf,
-    Node,
-    Parsed,
     Place,
     Record,
-    Scalar,
     Text,
     Whole,
     Word,
@@ -37,8 +31,11 @@ from sovbroker.document import (
     required,
 )
 from sovbroker.errors import ConfigError
+from sovbroker.keysection import KEYRING, KeySection
 from sovbroker.placements import Durability
+from sovbroker.recipients import KeyConfig, passphrase_of
 from sovbroker.secrets import CREDENTIAL_NAMES, CredentialSource, SecretSource
+from sovbroker.shapes import CONTRADICTION, SECRET_OR_TEXT, Countries, Secret, beside
 
 __all__ = ["CODES", "AccountConfig", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
 
@@ -50,23 +47,11 @@ CODES: Final[Mapping[Kind, str]] = {
     Kind.TYPE: "SF005",
     Kind.VALUE: "SF006",
 }
-CONTRADICTION: Final = "SF007"
 FILE: Final = "sovbroker.yaml"
 VARIABLE: Final = "SOVBROKER_CONFIG"
 PASSPHRASE: Final = "SOVBROKER_PASSPHRASE"  # noqa: S105 - the name of a variable
 OWN: Final = ("local", "memory")
 """Targets that are no provider's: the operator says where they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyConfig:
-    """A configured key service. `located` and `controlled` are what the operator vouches for; None: unknown."""
-
-    name: str
-    path: Path
-    passphrase: SecretSource
-    located: frozenset[str] | None = None
-    controlled: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +111,7 @@ def embedded(folder: Path | None = None) -> Config:
     return Config(
         state=home / "state.db",
         targets=(TargetConfig(at="local", container=str(home / "objects"), create=True),),
-        keys=(KeyConfig(name="main", path=home / "keyring.json", passphrase=SecretSource(env=PASSPHRASE)),),
+        keys=(KeyConfig("main", home / "keyring.json", (passphrase_of(SecretSource(env=PASSPHRASE)),)),),
     )
 
 
@@ -148,14 +133,6 @@ def load_config(path: Path | None = None) -> Config:
             f"cannot read the configuration `{file}`: {error.strerror}; `sovbroker init DIR` writes one"
         ) from error
     return parse_config(text, file=file)
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    path: Word
-    passphrase: SecretSource
-    located: frozenset[str] | None = None
-    controlled: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +167,7 @@ class _File:
     reload: int | None = None
     state: str = "state.db"
     durability: Durability = Durability.POWER
-    keys: Mapping[Word, _Key] = field(default_factory=dict[Word, _Key])
+    keys: Mapping[Word, KeySection] = field(default_factory=dict[Word, KeySection])
     accounts: Mapping[Word, _Account] = field(default_factory=dict[Word, _Account])
 
 
@@ -199,55 +176,10 @@ def _file(sovbroker: int, **rest: object) -> _File:
     return _File(**rest)  # type: ignore[arg-type]  # the shapes have checked the types
 
 
-def _key(service: str, **rest: object) -> _Key:
-    del service  # there is one, checked by its shape
-    return _Key(**rest)  # type: ignore[arg-type]  # the shapes have checked the types
-
-
-def _secret(env: str | None = None, file: str | None = None) -> SecretSource:
-    return SecretSource(env=env, file=None if file is None else Path(file))
-
-
-def _literal(text: str) -> SecretSource:
-    return SecretSource(literal=text)
-
-
 def _credentials(env: str | None = None, profile: str | None = None, **single: SecretSource) -> CredentialSource:
     return CredentialSource(env=env, profile=profile, single=single)
 
 
-def _one(text: str) -> frozenset[str]:
-    return expand([text])
-
-
-@dataclass(frozen=True, slots=True)
-class _Countries:
-    """One country or group, or a list of them."""
-
-    def decode(self, node: Node, findings: Findings) -> frozenset[str]:
-        if isinstance(node, Scalar):
-            return Parsed(_one).decode(node, findings)
-        return frozenset[str]().union(*ListOf(Parsed(_one), least=1).decode(node, findings))
-
-
-@dataclass(frozen=True, slots=True)
-class _Secret:
-    """Where a secret comes from. A text in its place is likely the secret itself, so no message repeats it."""
-
-    def decode(self, node: Node, findings: Findings) -> SecretSource:
-        if isinstance(node, Scalar):
-            findings.error(
-                Kind.TYPE,
-                node.place,
-                "a secret does not stand in the file",
-                "name an environment variable, `{env: NAME}`, or a private file, `{file: PATH}`",
-            )
-            raise Invalid
-        return SOURCE.decode(node, findings)
-
-
-SOURCE: Final = Record(_secret, {"env": optional(Text()), "file": optional(Text())})
-SECRET_OR_TEXT: Final[ByKind[SecretSource]] = ByKind(text=Parsed(_literal), entries=SOURCE)
 CREDENTIALS: Final = Record(
     _credentials,
     {
@@ -256,21 +188,11 @@ CREDENTIALS: Final = Record(
         **{name: optional(SECRET_OR_TEXT) for name in CREDENTIAL_NAMES},
     },
 )
-KEY: Final = Record(
-    _key,
-    {
-        "service": required(Choice({"file": "file"})),
-        "path": required(Text()),
-        "passphrase": required(_Secret()),
-        "located": optional(_Countries()),
-        "controlled": optional(_Countries()),
-    },
-)
 ACCOUNT: Final = Record(
     _Account,
     {
         "project": required(Text()),
-        "credentials": required(MapOf(_Secret(), key=Text(pattern=r"[a-z][a-z_]*", wanted="a name of a-z and _"))),
+        "credentials": required(MapOf(Secret(), key=Text(pattern=r"[a-z][a-z_]*", wanted="a name of a-z and _"))),
         "endpoint": optional(Text()),
         "emulated": optional(Flag()),
     },
@@ -285,8 +207,8 @@ TARGET: Final = Record(
         "emulated": optional(Flag()),
         "credentials": optional(CREDENTIALS),
         "parameters": optional(MapOf(Text())),
-        "located": optional(_Countries()),
-        "controlled": optional(_Countries()),
+        "located": optional(Countries()),
+        "controlled": optional(Countries()),
         "adapter": optional(Text()),
         "fast": optional(Flag()),
     },
@@ -301,7 +223,7 @@ SHAPE: Final = Record(
         "reload": optional(Whole(least=1, most=86_400)),
         "state": optional(Text()),
         "durability": optional(Choice({kind.value: kind for kind in Durability})),
-        "keys": optional(MapOf(KEY, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
+        "keys": optional(MapOf(KEYRING, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
         "targets": required(ListOf(TARGET, least=1)),
         "accounts": optional(MapOf(ACCOUNT)),
     },
@@ -315,6 +237,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
     folder = file.parent.absolute()
     targets: list[TargetConfig] = []
     accounts: tuple[AccountConfig, ...] = ()
+    keys: tuple[KeyConfig, ...] = ()
     if read_file is not None:
         overlaid = read_file.overlay is not None
         targets = [_target(target, folder, findings, overlaid=overlaid) for target in read_file.targets]
@@ -324,6 +247,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
                 findings.error(Kind.DUPLICATE, target.place, f"the target `{target.at}` is here twice")
             seen[target.at] = target.place
         accounts = tuple(_account(name, one, folder, findings) for name, one in read_file.accounts.items())
+        keys = tuple(section.config(name, folder, findings) for name, section in read_file.keys.items())
     if read_file is None or findings.failed:
         raise ConfigError("\n\n".join(str(d) for d in findings.diagnostics))
     return Config(
@@ -333,16 +257,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
         overlay=None if read_file.overlay is None else folder / read_file.overlay,
         state=folder / read_file.state,
         durability=read_file.durability,
-        keys=tuple(
-            KeyConfig(
-                name=name,
-                path=folder / key.path,
-                passphrase=_beside(key.passphrase, folder),
-                located=key.located,
-                controlled=key.controlled,
-            )
-            for name, key in read_file.keys.items()
-        ),
+        keys=keys,
         targets=tuple(targets),
         accounts=accounts,
     )
@@ -360,7 +275,7 @@ def _account(provider: Word, account: _Account, folder: Path, findings: Findings
     return AccountConfig(
         provider=str(provider),
         project=str(account.project),
-        credentials={str(name): _beside(source, folder) for name, source in account.credentials.items()},
+        credentials={str(name): beside(source, folder) for name, source in account.credentials.items()},
         endpoint=None if endpoint is None else str(endpoint),
     )
 
@@ -409,7 +324,7 @@ def _target(target: _Target, folder: Path, findings: Findings, *, overlaid: bool
         credentials=CredentialSource(
             env=credentials.env,
             profile=credentials.profile,
-            single={name: _beside(source, folder) for name, source in credentials.single.items()},
+            single={name: beside(source, folder) for name, source in credentials.single.items()},
         ),
         parameters={str(name): str(value) for name, value in target.parameters.items()},
         located=target.located,
@@ -417,7 +332,3 @@ def _target(target: _Target, folder: Path, findings: Findings, *, overlaid: bool
         adapter=None if target.adapter is None else str(target.adapter),
         fast=target.fast,
     )
-
-
-def _beside(source: SecretSource, folder: Path) -> SecretSource:
-    return source if source.file is None else SecretSource(file=folder / source.file)

@@ -19,9 +19,9 @@ __all__ = ["Keyrings", "Service"]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A configured key service: what the policy knows of it, and how to open its keyring."""
+    """A configured keyring: what the policy knows of it, a holder for each way to judge it, and how to open it."""
 
-    holder: KeyHolder
+    holders: tuple[KeyHolder, ...]
     open: Callable[[], Keyring]
 
 

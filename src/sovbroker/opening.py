@@ -18,16 +18,16 @@ from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue import load as load_catalogue
 from sovbroker.catalogue.connection import on_this_machine
 from sovbroker.catalogue.digest import digest_of
-from sovbroker.catalogue.facts import Basis, Confidence, Evidence, Fact, Facts, KeyHolder, Target
+from sovbroker.catalogue.facts import KeyHolder, Target
 from sovbroker.catalogue.overlay import Overlay, vouched_in
-from sovbroker.config import OWN, Config, KeyConfig, TargetConfig, load_config
+from sovbroker.config import OWN, Config, TargetConfig, load_config
 from sovbroker.errors import ConfigError
 from sovbroker.keyrings import Keyrings, Service
-from sovbroker.keys import Keyring, PassphraseService
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import DEFAULT, Policy, load, loads
 from sovbroker.ports import Accounts, Binding, Credentials
 from sovbroker.probing import ProbeFile
+from sovbroker.recipients import attested, holders_of, service_of
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
@@ -37,7 +37,6 @@ __all__ = [
     "accounts_of",
     "assemble",
     "catalogue_of",
-    "holder_of",
     "open_broker",
     "place_of",
     "policy_of",
@@ -72,8 +71,16 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> Broker:
-    """Put a broker together. No request is made, and no keyring opened, before the first call that needs it."""
+def assemble(
+    config: Config,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    services: Mapping[str, Service] | None = None,
+) -> Broker:
+    """Put a broker together. No request is made, and no keyring opened, before the first call that needs it.
+
+    `services` take the place of the configured keyrings.
+    """
     now = clock or utc_now
     catalogue = catalogue_of(config, clock=now)
     places: dict[str, Place] = {}
@@ -82,7 +89,8 @@ def assemble(config: Config, *, clock: Callable[[], datetime] | None = None) -> 
         if place.target.id in places:
             raise ConfigError(f"`{target.at}` is the target `{place.target.id}` once more; keep one of the two")
         places[place.target.id] = place
-    services = services_of(config)
+    if services is None:
+        services = services_of(config)
     for key in config.keys:
         if not key.path.exists():
             raise ConfigError(
@@ -130,7 +138,7 @@ def policy_of(
 ) -> Policy:
     """Load the policy of a configuration, or the built-in one, for its targets and key services."""
     targets = [place.target for place in places.values()]
-    keys = [service.holder for service in services.values()]
+    keys = [holder for service in services.values() for holder in service.holders]
     # Over the very facts that are used, those that the operator attests included.
     digest = digest_of(targets, keys, overlay="" if overlay is None else overlay.digest)
     if config.policy is None:
@@ -156,7 +164,7 @@ def world_of(config: Config) -> World:
     """Return what a policy is judged with in a configuration. Opens nothing. Raises ConfigError."""
     catalogue = catalogue_of(config)
     targets = tuple(place_of(target, catalogue).target for target in config.targets)
-    keys = tuple(holder_of(key) for key in config.keys)
+    keys = tuple(holder for key in config.keys for holder in holders_of(key))
     overlay = "" if catalogue.overlay is None else catalogue.overlay.digest
     return World(targets, keys, digest_of(targets, keys, overlay=overlay))
 
@@ -231,7 +239,7 @@ def _check_emulation(target: TargetConfig, endpoint: str, *, own: bool) -> None:
 
 def services_of(config: Config) -> dict[str, Service]:
     """Return the configured key services by name. No keyring is opened."""
-    return {key.name: Service(holder_of(key), _opener(key)) for key in config.keys}
+    return {key.name: service_of(key) for key in config.keys}
 
 
 def accounts_of(config: Config, provider: str) -> Accounts:
@@ -255,23 +263,3 @@ def accounts_of(config: Config, provider: str) -> Accounts:
             credentials=Credentials({name: source.resolve() for name, source in account.credentials.items()}),
         )
     )
-
-
-def holder_of(key: KeyConfig) -> KeyHolder:
-    """Return what the policy knows of a configured key service: what the operator vouches for."""
-    return KeyHolder(key.name, attested(located=key.located, controlled=key.controlled))
-
-
-def attested(*, located: frozenset[str] | None, controlled: frozenset[str] | None) -> Facts:
-    """Return facts that the operator states in the configuration; what is not stated is unknown."""
-    evidence = Evidence(Basis.ATTESTED, Confidence.HIGH, note="stated in the configuration")
-    return Facts(
-        located=Fact(located, evidence), controlled=Fact(controlled, evidence), technology=Fact(None, evidence)
-    )
-
-
-def _opener(key: KeyConfig) -> Callable[[], Keyring]:
-    def open_keyring() -> Keyring:
-        return Keyring.open(key.path, PassphraseService(key.passphrase.resolve()))
-
-    return open_keyring

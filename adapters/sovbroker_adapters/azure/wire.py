@@ -61,7 +61,7 @@ class Wire:
                 raise
             # The URL holds the secret, and the library's message the URL.
             raise type(error)(SIGNATURE.sub("sig=…", str(error))) from None
-        if answer.status_code < HTTPStatus.BAD_REQUEST and "x-ms-version" not in answer.headers:
+        if answer.status_code < HTTPStatus.MULTIPLE_CHOICES and "x-ms-version" not in answer.headers:
             # The service says in each answer which version of it that is; a portal or a proxy in between does not.
             answer.close()
             raise ServiceResponseError(f"HTTP {answer.status_code} of something in between: it names no x-ms-version")

@@ -174,10 +174,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """A key service as the policy sees it: its name in the configuration, and its facts."""
+    """A key service as the policy sees it: its id, its facts, and the keyring of the configuration that it stands for.
+
+    Several may stand for one `keyring`: each is a way in which its recipients hold the keys. "": it is its own.
+    """
 
     id: str
     facts: Facts = field(repr=False)
+    keyring: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name in the configuration."""
+        return self.keyring or self.id
 
 
 def trimmed(version: tuple[int, ...]) -> tuple[int, ...]:

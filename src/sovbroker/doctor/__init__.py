@@ -13,11 +13,12 @@ from sovbroker.config import Config, KeyConfig, load_config
 from sovbroker.doctor.findings import Check, Finding, Patient, Severity, mend_of
 from sovbroker.doctor.targets import check_targets
 from sovbroker.errors import ConfigError, Diagnostic, PolicyError, SovbrokerError
-from sovbroker.keys import Keyring, KeyringStatus, PassphraseService
+from sovbroker.keys import KeyringStatus
 from sovbroker.keys.file import load as load_keyring
 from sovbroker.opening import catalogue_of, place_of, world_of
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import Policy
+from sovbroker.recipients import open_keyring, recipients_at_hand
 
 __all__ = [
     "CHECKS",
@@ -192,11 +193,11 @@ def _keyring(key: KeyConfig) -> KeyringState:
     except SovbrokerError as error:
         return replace(state, error=error)
     try:
-        passphrase = key.passphrase.resolve()
+        recipients_at_hand(key)
     except ConfigError as error:
         return replace(state, locked=str(error))
     try:
-        with Keyring.open(key.path, PassphraseService(passphrase)) as keyring:
+        with open_keyring(key) as keyring:
             return replace(state, status=keyring.status())
     except SovbrokerError as error:
         return replace(state, error=error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -47,7 +48,7 @@ def with_epoch(ring: Ring, custody: Custody, domain: str) -> Ring:
     return replace(ring, domains={**ring.domains, domain: (*before, epoch)})
 
 
-def handed_over(ring: Ring, opener: Custody, holder: Custody, *, renew: str = "") -> Ring:
+def handed_over(ring: Ring, opener: Custody, holder: Custody, *, renew: Collection[str] = ()) -> Ring:
     """Return the ring with every key, as `opener` gives it, wrapped for the recipients and quorum of `holder`.
 
     Where each recipient holds the whole key, what those hold who stay is left as it is, but for `renew`: they need not
@@ -57,7 +58,7 @@ def handed_over(ring: Ring, opener: Custody, holder: Custody, *, renew: str = ""
 
     def again(wrapped: dict[str, bytes], context: bytes) -> dict[str, bytes]:
         names = {recipient.name for recipient in holder.recipients}
-        kept = {name: held for name, held in wrapped.items() if whole and name in names and name != renew}
+        kept = {name: held for name, held in wrapped.items() if whole and name in names and name not in renew}
         missing = tuple(recipient for recipient in holder.recipients if recipient.name not in kept)
         if not missing:
             return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -195,7 +195,8 @@ class Keyring:
         def replaced(ring: Ring) -> Ring:
             if service.name not in {r.name for r in ring.recipients if r.public is None}:
                 raise InvalidArgument(f"`{self._path}` has no key service `{service.name}` that could be replaced")
-            return self._handed(ring, ring.recipients, quorum=ring.quorum, fresh=service)
+            fresh = {service.name: service}
+            return self._handed(ring, ring.recipients, quorum=ring.quorum, fresh=fresh, renew=fresh.keys())
 
         self._change(replaced)
         self._services[service.name] = service
@@ -211,7 +212,8 @@ class Keyring:
         service = recipient
 
         def added(ring: Ring) -> Ring:
-            return self._handed(ring, (*ring.recipients, Recipient(service.name)), quorum=ring.quorum, fresh=service)
+            recipients = (*ring.recipients, Recipient(service.name))
+            return self._handed(ring, recipients, quorum=ring.quorum, fresh={service.name: service})
 
         self._change(added)
         self._services[service.name] = service
@@ -234,6 +236,38 @@ class Keyring:
     def require(self, quorum: int) -> None:
         """Let it take `quorum` recipients to open the keyring from now on; 1: any one of them."""
         self._change(lambda ring: self._handed(ring, ring.recipients, quorum=quorum))
+
+    def entrust(
+        self, services: Sequence[Service], *, escrows: Mapping[str, bytes], quorum: int, recovery: bool
+    ) -> None:
+        """Have these recipients and this quorum, all in one change; with `recovery`, the code stays, if there is one.
+
+        What they lack is wrapped for them, and nothing for anybody else any more: then rotate, too.
+        """
+        fresh = _by_name(services)
+
+        def entrusted(ring: Ring) -> Ring:
+            wanted = [Recipient(name) for name in fresh]
+            wanted += [Recipient(name, public) for name, public in escrows.items()]
+            wanted += [one for one in ring.recipients if recovery and one.name == RecoveryService.name]
+            changed = {one.name for one in wanted if one not in ring.recipients}
+            return self._handed(ring, tuple(wanted), quorum=quorum, fresh=fresh, renew=changed)
+
+        self._change(entrusted)
+        self._services.update(fresh)
+
+    def renew_recovery(self) -> str:
+        """Return a new recovery code, in the place of the one before. With a quorum, all have to be at hand."""
+        code = new_code()
+        name = RecoveryService.name
+
+        def renewed(ring: Ring) -> Ring:
+            rest = tuple(one for one in ring.recipients if one.name != name)
+            recipients = (*rest, Recipient(name, RecoveryService(code).public))
+            return self._handed(ring, recipients, quorum=ring.quorum, renew={name})
+
+        self._change(renewed)
+        return code
 
     def shred(self, domain: str) -> tuple[str, ...]:
         """Destroy every key of a domain, at every recipient; return their ids. What was sealed under them is lost.
@@ -270,15 +304,21 @@ class Keyring:
         return Custody.of(ring, self._services)
 
     def _handed(
-        self, ring: Ring, recipients: tuple[Recipient, ...], *, quorum: int, fresh: Service | None = None
+        self,
+        ring: Ring,
+        recipients: tuple[Recipient, ...],
+        *,
+        quorum: int,
+        fresh: Mapping[str, Service] | None = None,
+        renew: Collection[str] = (),
     ) -> Ring:
-        """Return the ring for other recipients; `fresh` is a service that is not one of ours yet, or in a new shape."""
+        """Return the ring for other recipients; `fresh` are services that are not ours yet, or in a new shape."""
         _check_recipients(recipients)
-        services = self._services if fresh is None else {**self._services, fresh.name: fresh}
+        services = {**self._services, **(fresh or {})}
         if not 1 <= quorum <= len(recipients):
             raise InvalidArgument(f"{len(recipients)} recipients cannot be {quorum}; change the quorum first")
         holder = Custody(recipients, quorum, services)
-        return handed_over(ring, self._custody(ring), holder, renew="" if fresh is None else fresh.name)
+        return handed_over(ring, self._custody(ring), holder, renew=renew)
 
     def _change(self, change: Callable[[Ring], Ring]) -> None:
         """Replace the file by what `change` makes of it, with every other writer kept out."""

@@ -43,7 +43,7 @@ def choose(table: Table, scope: Scope, options: Iterable[Option]) -> tuple[Choic
     for option in options:
         mode = table.mode(option.code)
         bits = table.keys(option.code) if mode.sealed else 0
-        keys = tuple(holder.id for index, holder in enumerate(services) if bits >> index & 1)
+        keys = tuple(dict.fromkeys(holder.name for index, holder in enumerate(services) if bits >> index & 1))
         zone = _zone(table, scope, demands, option)
         found.append(Choice(table.world.targets[option.target].id, mode, zone, keys))
     return tuple(found)

@@ -66,7 +66,7 @@ class Subject:
                 names = {thing.id, offer} | ({plain} if thing.offer == "object-storage" else set[str]())
                 return cls(frozenset(names), thing.provider, thing.facts)
             case KeyHolder():
-                return cls(frozenset({thing.id}), "", thing.facts)
+                return cls(frozenset({thing.name}), "", thing.facts)
             case _:
                 assert_never(thing)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -29,13 +28,14 @@ from typing import Final
 
 from sovbroker.broker import Broker
 from sovbroker.catalogue.countries import expand
-from sovbroker.config import Config, KeyConfig, load_config
+from sovbroker.config import Config, load_config
 from sovbroker.errors import InvalidArgument, Unavailable
 from sovbroker.keyrings import Keyrings
-from sovbroker.keys import Cost, Keyring, PassphraseService
+from sovbroker.keys import EscrowService, Keyring, new_escrow
 from sovbroker.opening import assemble
 from sovbroker.policy.zones import Axis, Subject, Within
 from sovbroker.ports import Store
+from sovbroker.recipients import ESCROW, KeyConfig, RecipientConfig
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource, SecretSource
 from sovbroker.testing.faking.clock import FakeClock
@@ -46,7 +46,6 @@ from sovbroker.testing.faking.switch import switched
 
 __all__ = ["OPERATIONS", "Failure", "FakeClock", "FakeCloud", "FakeClouds", "Held", "Seen", "fake_clouds"]
 
-QUICK: Final = Cost(memory=8 << 10, passes=1, lanes=1)
 SHOWN: Final = 60
 
 
@@ -228,14 +227,23 @@ class FakeClouds:
 
 
 def _throw_away(key: KeyConfig, folder: Path) -> KeyConfig:
-    """Return a key service of the same name and facts, whose keyring is made here and now."""
-    word = secrets.token_urlsafe()
+    """Return a keyring of the same name, recipients and facts, whose file is made here and now, and all keys of it."""
     path = folder / f"{key.name}.keyring.json"
-    keyring, _ = Keyring.create(path, PassphraseService(word, cost=QUICK), recovery=False)
-    # Made now, at this price: the broker would make it at the real one.
-    keyring.domain(key.name)
+    pairs = {one.name: new_escrow()[0] for one in key.recipients}
+    services = [EscrowService(name, private) for name, private in pairs.items()]
+    keyring, _ = Keyring.create(path, services, recovery=False, quorum=key.quorum)
     keyring.close()
-    return replace(key, path=path, passphrase=SecretSource(literal=word))
+    recipients = tuple(
+        RecipientConfig(
+            name=one.name,
+            service=ESCROW,
+            private=SecretSource(literal=pairs[one.name]),
+            located=one.located,
+            controlled=one.controlled,
+        )
+        for one in key.recipients
+    )
+    return replace(key, path=path, recipients=recipients)
 
 
 def _told(what: str, lines: Iterable[str]) -> str:

@@ -27,6 +27,11 @@ XML = ("Content-Type", "application/xml")
 UPLOAD = "0" * 32
 
 
+def genuine(code, body=b"", headers=()):
+    """An answer that names the service's version, as each of its own does."""
+    return Status(code, body, (*headers, ("x-ms-version", "2021-12-02")))
+
+
 def said(code, status=400, *, message="<Message>no</Message>"):
     body = f"<Error><Code>{code}</Code>{message}</Error>".encode()
     return Status(status, body, (XML, ("x-ms-error-code", code)))
@@ -216,7 +221,7 @@ def test_garbage_is_an_error_of_ours_or_harmless(store, proxy, call, code, body)
 def test_what_is_no_listing_is_not_an_empty_one(store, proxy, call, body):
     if call == "uploads" and b"<Name>" in body:
         return
-    proxy.always(Status(200, body, (XML,)))
+    proxy.always(genuine(200, body, (XML,)))
     with pytest.raises(Unavailable):
         CALLS[call](store)
 
@@ -228,7 +233,7 @@ def listing(*keys, marker=""):
     entries = "".join(f"<Blob><Name>{key}</Name>{ONE}</Blob>" for key in keys)
     text = f"<Blobs>{entries}</Blobs><NextMarker>{marker}</NextMarker>"
     whole = f'<EnumerationResults ServiceEndpoint="http://x/" ContainerName="c">{text}</EnumerationResults>'
-    return Status(200, whole.encode(), (XML,))
+    return genuine(200, whole.encode(), (XML,))
 
 
 def test_a_listing_that_does_not_end(store, proxy):
@@ -278,27 +283,27 @@ def test_a_flipped_byte_is_found_out(store, proxy):
 
 def test_an_answer_without_a_digest_is_compared_by_size(store, proxy):
     stored = store.put("object", BODY, size=len(BODY))
-    proxy.script(Status(201))
+    proxy.script(genuine(201))
     assert store.put("object", BODY, size=len(BODY)).etag == stored.etag
-    proxy.script(Status(201))
+    proxy.script(genuine(201))
     with pytest.raises(Unavailable, match="bytes of the"):
         store.put("object", BODY + b"x", size=len(BODY) + 1)
-    proxy.script(Status(201))
+    proxy.script(genuine(201))
     with pytest.raises(NotFound):
         store.put("never sent", BODY, size=len(BODY))
     upload = store.multipart("object")
     held = upload.part(1, BODY)
-    proxy.script(None, Status(201))
+    proxy.script(None, genuine(201))
     assert upload.part(1, BODY) == held
     for number in (1, 2):
-        proxy.script(None, Status(201))
+        proxy.script(None, genuine(201))
         with pytest.raises(Unavailable, match=f"does not hold part {number}"):
             upload.part(number, BODY + b"longer")
 
 
 def test_a_server_that_ignores_ranges(store, proxy):
     headers = (("ETag", '"1"'), ("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT"))
-    proxy.always(Status(200, BODY, headers))
+    proxy.always(genuine(200, BODY, headers))
     with store.get("object", range=(300_000 // 2, 200_000)) as reader:
         assert reader.info.size == len(BODY)
         assert reader.read() == BODY[150_000:200_001]
@@ -310,16 +315,16 @@ def test_a_server_that_ignores_ranges(store, proxy):
     "answered", ["bytes 0-9/100", "bytes 10-18/100", "bytes 10-20/100", "bytes 10-19/15", "", "bytes 10-19/*", "x"]
 )
 def test_another_range_than_was_asked_for(store, proxy, answered):
-    proxy.always(Status(206, b"0123456789", (("Content-Range", answered), ("ETag", '"1"'))))
+    proxy.always(genuine(206, b"0123456789", (("Content-Range", answered), ("ETag", '"1"'))))
     with pytest.raises((Unavailable, InvalidArgument)):
         store.get("object", range=(10, 19))
 
 
 def test_an_object_of_unknown_length_is_not_read(store, proxy):
-    proxy.always(Status(200, b"3\r\nabc\r\n0\r\n\r\n", (("Transfer-Encoding", "chunked"),)))
+    proxy.always(genuine(200, b"3\r\nabc\r\n0\r\n\r\n", (("Transfer-Encoding", "chunked"),)))
     with pytest.raises(Unavailable, match="how long"):
         store.get("object")
-    proxy.always(Status(200, b"", (("Transfer-Encoding", "chunked"),)))
+    proxy.always(genuine(200, b"", (("Transfer-Encoding", "chunked"),)))
     with pytest.raises(Unavailable):
         store.head("object")
 
@@ -459,15 +464,24 @@ def test_a_copy_that_is_too_large_for_one_request(opened, proxy, monkeypatch):
 def test_a_copy_that_is_not_done_or_not_whole(store, proxy):
     store.put("source", BODY, size=len(BODY))
     store.put("old", b"old", size=3)
-    proxy.script(None, Status(202, b"", (("x-ms-copy-status", "pending"),)))
+    proxy.script(None, genuine(202, b"", (("x-ms-copy-status", "pending"),)))
     with pytest.raises(Unavailable, match="pending"):
         store.copy("source", "old")
-    proxy.script(None, Status(202, b"", (("x-ms-copy-status", "success"),)))
+    proxy.script(None, genuine(202, b"", (("x-ms-copy-status", "success"),)))
     with pytest.raises(Unavailable, match="3 bytes of"):
         store.copy("source", "old")
 
 
 def test_metadata_names_come_back_in_lower_case(store, proxy):
-    proxy.always(Status(200, b"x", (("X-Ms-Meta-Sov", "AbC"), ("ETag", '"1"'))))
+    proxy.always(genuine(200, b"x", (("X-Ms-Meta-Sov", "AbC"), ("ETag", '"1"'))))
     with store.get("object") as reader:
         assert reader.info.metadata == {"sov": "AbC"}
+
+
+def test_an_answer_of_something_in_between_is_none(opened, proxy):
+    """A portal's page, or a proxy's, says nothing of an object, and nothing has been removed because of it."""
+    store = opened(attempts=1)
+    for operation in (store.head, store.delete, lambda key: load(store, key), lambda key: list(store.list(key))):
+        proxy.always(Status(200, b"<html>log in here</html>", (("Content-Type", "text/html"), ("ETag", '"1"'))))
+        with pytest.raises(Unavailable, match="HTTP 200 of something in between"):
+            operation("object")

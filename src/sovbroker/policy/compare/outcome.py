@@ -142,4 +142,4 @@ class Judge:
         table = self._table
         mode = table.mode(code)
         bits = table.keys(code) if mode.sealed else 0
-        return Way(mode, frozenset(h.id for index, h in enumerate(table.world.holders) if bits >> index & 1))
+        return Way(mode, frozenset(h.name for index, h in enumerate(table.world.holders) if bits >> index & 1))

@@ -21,7 +21,7 @@ from sovbroker.errors import InvalidArgument, NotFound, NotSupported, SovbrokerE
 from sovbroker.keyrings import Keyrings, Service
 from sovbroker.keys import Cost, Keyring, PassphraseService
 from sovbroker.objects import Folder, Info, Stored
-from sovbroker.opening import attested, utc_now
+from sovbroker.opening import utc_now
 from sovbroker.placements import SqliteIndex
 from sovbroker.policy import Policy, loads
 from sovbroker.ports import (
@@ -40,6 +40,7 @@ from sovbroker.ports import (
     Upload,
     UploadInfo,
 )
+from sovbroker.recipients import attested
 from sovbroker.router import Place, Stores
 from sovbroker.writing import METADATA_MAX, Data
 
@@ -165,7 +166,7 @@ def broker_over(store: Store, folder: Path, *, mode: Mode) -> Broker:
         policy=_policy(store.target, mode),
         index=SqliteIndex(folder / "state.db"),
         stores=GivenStores({store.target: place}, {store.target: store}),
-        keyrings=Keyrings({KEYS: Service(_holder(), lambda: Keyring.open(keyring, PassphraseService(PASSPHRASE)))}),
+        keyrings=Keyrings({KEYS: Service((_holder(),), lambda: Keyring.open(keyring, PassphraseService(PASSPHRASE)))}),
         clock=utc_now,
     )
 

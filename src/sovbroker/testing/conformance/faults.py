@@ -22,6 +22,8 @@ what was stored; what is raised is of the tree of errors and of the right kind.
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -279,7 +281,7 @@ class FaultSuite:
         scene = self._set_up(store, proxy, operation)
         with elsewhere() as other:
             for code, kinds in KINDS.items():
-                fault = Status(code, b"", (("Location", f"{other.url}/x"),) if code in REDIRECTS else ())
+                fault = Status(code, b"", (("Location", f"{other.url}/{other.path}"),) if code in REDIRECTS else ())
                 proxy.always(fault)
                 error = failure_of(operation, scene)
                 if error is None:
@@ -497,14 +499,18 @@ def pieces(store: Store, span: tuple[int, int] | None, size: int) -> Iterator[by
 
 
 class Elsewhere:
-    """A server that nobody has to ask; it counts those who do."""
+    """A server that nobody has to ask; it counts those who do, by the name to which redirects lead.
+
+    Anybody else who comes to its port meant somebody who had that before.
+    """
 
     def __init__(self, background: Background) -> None:
         self.asked = 0
+        self.path = f"elsewhere-{secrets.token_hex(8)}"
         self.url = f"http://127.0.0.1:{background.listen(self._serve)}"
 
-    async def _serve(self, *_: object) -> None:
-        self.asked += 1
+    async def _serve(self, reader: asyncio.StreamReader, *_: object) -> None:
+        self.asked += self.path.encode() in await reader.readline()
 
 
 @contextmanager

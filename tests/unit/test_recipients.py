@@ -1,0 +1,290 @@
+"""Keyrings in a configuration: their recipients, what the policy is told of them, and what is found to be otherwise."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from sovbroker.catalogue.facts import KeyHolder
+from sovbroker.config import parse_config
+from sovbroker.errors import ConfigError, KeyUnavailable
+from sovbroker.keys import EscrowService, Keyring, RecoveryService, new_escrow
+from sovbroker.opening import world_of
+from sovbroker.policy import loads
+from sovbroker.recipients import (
+    apply_recipients,
+    create_keyring,
+    find_key_service,
+    holders_of,
+    open_keyring,
+    open_recipient,
+)
+
+POLICY = """
+sovbroker: 1
+name: keys
+levels: [secret]
+default: secret
+zones:
+  european: {located: [EEA], controlled: [EEA]}
+  anywhere: {}
+require:
+  secret: {store: {anywhere: {encrypt: client, keys: european}}}
+"""
+HERE = {"located": frozenset({"FR"}), "controlled": frozenset({"FR"})}
+
+
+def keyring(section: str, *, folder: Path = Path("/nowhere")):
+    """The one keyring of a configuration whose `keys: main` is this."""
+    text = (
+        "sovbroker: 1\ntargets:\n  - {at: memory}\nkeys:\n  main:\n"
+        + textwrap.indent(textwrap.dedent(section).strip(), "    ")
+        + "\n"
+    )
+    (found,) = parse_config(text, file=folder / "sovbroker.yaml").keys
+    return found
+
+
+def several(*places: str | None, quorum: int = 1, recovery: bool = False):
+    """A keyring whose recipients are under the law of these countries; None: it is not said."""
+    lines = ["path: ring.json", f"quorum: {quorum}", f"recovery: {str(recovery).lower()}", "recipients:"]
+    for number, place in enumerate(places):
+        facts = "" if place is None else f", located: {place}, controlled: {place}"
+        lines.append(f"  r{number}: {{service: vault, key: k{facts}}}")
+    return keyring("\n".join(lines))
+
+
+def european(key) -> bool:
+    """Whether the policy takes a keyring for one in Europe."""
+    config = parse_config("sovbroker: 1\ntargets: [{at: memory}]", file=Path("/nowhere/sovbroker.yaml"))
+    policy = loads(POLICY, targets=world_of(config).targets, keys=holders_of(key))
+    decision = policy.decide("a", label="secret")
+    # However it holds the keys, it is this one.
+    assert all(choice.keys == (key.name,) for choice in decision.targets)
+    return decision.allowed
+
+
+def test_a_keyring_in_one_go():
+    found = keyring("{service: file, path: ring.json, passphrase: {env: WORD}, located: FR, controlled: EEA}")
+    (only,) = found.recipients
+    assert (only.name, only.service, found.path, found.quorum) == ("passphrase", "file", Path("/nowhere/ring.json"), 1)
+    (holder,) = holders_of(found)
+    assert (holder.id, holder.name) == ("main", "main")
+    assert holder.facts.located.value == {"FR"}
+    assert "FR" in holder.facts.controlled.value
+
+
+def test_a_key_service_in_one_go():
+    found = keyring(
+        """
+        service: vault
+        path: ring.json
+        key: sovbroker
+        endpoint: https://bao.example:8200
+        credentials: {token: {file: token}}
+        settings: {mount: transit, timeout: 3, cleartext: false, namespace: "7"}
+        """
+    )
+    (only,) = found.recipients
+    assert (only.name, only.service, only.key, only.endpoint) == (
+        "vault",
+        "vault",
+        "sovbroker",
+        "https://bao.example:8200",
+    )
+    assert only.credentials["token"].file == Path("/nowhere/token")
+    assert only.settings == {"mount": "transit", "timeout": 3, "cleartext": False, "namespace": "7"}
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("{path: r.json}", "needs the key `service`, or several `recipients`"),
+        ("{path: r.json, service: file}", "needs the key `passphrase`"),
+        ("{path: r.json, service: vault}", "needs the `key`"),
+        ("{path: r.json, service: vault, key: a, passphrase: {env: A}}", "`passphrase` does not belong"),
+        ("{path: r.json, service: file, passphrase: {env: A}, endpoint: x}", "`endpoint` does not belong"),
+        ("{path: r.json, service: escrow}", "needs the key `public`"),
+        ("{path: r.json, service: file, passphrase: word}", "does not stand in the file"),
+        ("{path: r.json, key: a, recipients: {v: {service: vault, key: a}}}", "`key` tells of one recipient"),
+        (
+            "{path: r.json, service: vault, key: a, recipients: {v: {service: vault, key: a}}}",
+            "one `service`, or `recipients`",
+        ),
+        ("{path: r.json, recipients: {word: {service: file, passphrase: {env: A}}}}", "is called `passphrase`"),
+        ("{path: r.json, quorum: 2, recipients: {v: {service: vault, key: a}}}", "cannot be met by 1"),
+        (
+            "{path: r.json, quorum: 2, recipients: {v: {service: vault, key: a}, e: {service: escrow, public: p}}}",
+            "cannot be met by 1",
+        ),
+        ("{path: r.json, quorum: 17, recipients: {v: {service: vault, key: a}}}", "from 1 to 16"),
+        ("{path: r.json, recipients: {v: {service: vault, key: a, colour: red}}}", "colour"),
+    ],
+)
+def test_what_does_not_go_together_is_found(section, said):
+    with pytest.raises(ConfigError, match=r"sovbroker\.yaml:\d+:\d+") as caught:
+        keyring(section)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_key_service_has_a_suggestion():
+    with pytest.raises(ConfigError, match="did you mean `vault`"):
+        find_key_service("valut")
+    with pytest.raises(ConfigError, match=r"known: .*escrow, file"):
+        find_key_service("qqqqqqq")
+
+
+@pytest.mark.parametrize(
+    ("places", "quorum", "inside"),
+    [
+        (["FR"], 1, True),
+        (["US"], 1, False),
+        ([None], 1, False),
+        (["FR", "DE"], 1, True),
+        (["FR", "US"], 1, False),
+        (["FR", None], 1, False),
+        (["FR", "DE", "US"], 2, True),
+        (["FR", "DE", None], 2, True),
+        (["FR", "US", "US"], 2, False),
+        (["FR", "US", None], 2, False),
+        (["FR", "US"], 2, True),
+        (["US", "US"], 2, False),
+        (["FR", "DE", "US", "US"], 3, True),
+        (["FR", "US", "US", "US"], 3, False),
+    ],
+)
+def test_a_keyring_is_where_those_outside_cannot_open_it(places, quorum, inside):
+    """With fewer of them than it takes, they need somebody inside."""
+    assert european(several(*places, quorum=quorum)) is inside
+
+
+def test_a_recovery_code_counts_with_the_recipients():
+    assert not european(several("FR", recovery=True))
+    found = several("FR", recovery=True)
+    assert len(holders_of(found)) == 1
+    told = keyring(
+        "{path: r, located: FR, controlled: FR, recipients: {a: {service: vault, key: k, located: FR, controlled: FR}}}"
+    )
+    assert european(told)
+
+
+def test_too_many_ways_to_hold_a_key_are_refused():
+    countries = ["FR", "DE", "IT", "ES", "PT", "NL", "BE", "AT", "SE", "FI", "DK", "IE", "PL", "CZ", "GR", "US"]
+    with pytest.raises(ConfigError, match="too many ways"):
+        holders_of(several(*countries, quorum=8))
+
+
+def test_several_ways_are_told_apart_and_mean_one_keyring():
+    ways = holders_of(several("FR", "DE", "US", quorum=2))
+    assert {way.name for way in ways} == {"main"}
+    assert len({way.id for way in ways}) == len(ways) == 3
+    assert KeyHolder("a", ways[0].facts).name == "a"
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """The private halves of key pairs that stand in for key services, in files."""
+    made = {}
+    for name in ("paris", "berlin", "ohio"):
+        private, public = new_escrow()
+        for half, text in (("private", private), ("public", public)):
+            path = tmp_path / f"{name}.{half}"
+            path.write_text(text + "\n")
+            path.chmod(0o600)
+        made[name] = private
+    return made
+
+
+def ring(folder, *names, quorum=1, recovery=False, offline=()):
+    lines = [f"path: {folder}/ring.json", f"quorum: {quorum}", f"recovery: {str(recovery).lower()}", "recipients:"]
+    for name in names:
+        half = f"public: {name}.public" if name in offline else f"private: {{file: {name}.private}}"
+        lines.append(f"  {name}: {{service: escrow, {half}, located: FR, controlled: FR}}")
+    return keyring("\n".join(lines), folder=folder)
+
+
+def test_a_keyring_of_several_is_made_and_opened(tmp_path, pairs):
+    key = ring(tmp_path, "paris", "berlin", "ohio", quorum=2, offline=["ohio"])
+    assert create_keyring(key) is None
+    with open_keyring(key) as opened:
+        kid = opened.domain("health").kid
+        assert opened.status().recipients == ("paris", "berlin", "ohio")
+    services = [EscrowService(name, pairs[name]) for name in ("ohio", "paris")]
+    with Keyring.open(key.path, services) as opened:
+        assert opened.by_kid(kid).kid == kid
+
+
+def test_who_is_not_at_hand_is_left_out_where_others_suffice(tmp_path, pairs):
+    key = ring(tmp_path, "paris", "berlin")
+    create_keyring(key)
+    (tmp_path / "paris.private").unlink()
+    with open_keyring(key) as opened:
+        assert opened.domain
+    (tmp_path / "berlin.private").unlink()
+    with pytest.raises(ConfigError, match=r"needs 1 recipients at hand, and there are 0: .*paris.*berlin"):
+        open_keyring(key)
+
+
+def test_a_keyring_that_somebody_else_opens_too_is_refused(tmp_path, pairs):
+    """The policy judges what the configuration says of it."""
+    create_keyring(ring(tmp_path, "paris", "ohio"))
+    key = ring(tmp_path, "paris")
+    with pytest.raises(ConfigError, match=r"also wrapped for `ohio`.*recipients apply main"):
+        open_keyring(key)
+    assert apply_recipients(key).recipients == ("paris",)
+    open_keyring(key).close()
+
+
+def test_a_keyring_that_takes_fewer_than_the_configuration_says_is_refused(tmp_path, pairs):
+    create_keyring(ring(tmp_path, "paris", "berlin"))
+    key = ring(tmp_path, "paris", "berlin", quorum=2)
+    with pytest.raises(ConfigError, match="takes 1 of its recipients"):
+        open_keyring(key)
+    assert apply_recipients(key).quorum == 2
+    open_keyring(key).close()
+    with pytest.raises(KeyUnavailable, match="1 of the 2"):
+        Keyring.open(key.path, EscrowService("paris", pairs["paris"]))
+
+
+def test_a_recovery_code_that_the_configuration_denies_is_found(tmp_path, pairs):
+    with_code = ring(tmp_path, "paris", recovery=True)
+    code = create_keyring(with_code)
+    without = ring(tmp_path, "paris")
+    with pytest.raises(ConfigError, match="also wrapped for `recovery`"):
+        open_keyring(without)
+    assert apply_recipients(with_code).recipients == ("paris", "recovery")
+    assert apply_recipients(without).recipients == ("paris",)
+    with pytest.raises(KeyUnavailable):
+        Keyring.open(without.path, RecoveryService(code))
+
+
+def test_what_is_added_opens_what_was_there(tmp_path, pairs):
+    before = ring(tmp_path, "paris")
+    create_keyring(before)
+    with open_keyring(before) as opened:
+        kid = opened.domain("health").kid
+    apply_recipients(ring(tmp_path, "paris", "berlin", "ohio", offline=["ohio"]))
+    for name in ("berlin", "ohio"):
+        with Keyring.open(before.path, EscrowService(name, pairs[name])) as opened:
+            assert opened.by_kid(kid).kid == kid
+
+
+def test_an_escrow_with_another_key_is_wrapped_for_anew(tmp_path, pairs):
+    key = ring(tmp_path, "paris", "ohio", offline=["ohio"])
+    create_keyring(key)
+    private, public = new_escrow()
+    (tmp_path / "ohio.public").write_text(public)
+    apply_recipients(key)
+    Keyring.open(key.path, EscrowService("ohio", private)).close()
+    with pytest.raises(KeyUnavailable):
+        Keyring.open(key.path, EscrowService("ohio", pairs["ohio"]))
+
+
+def test_an_escrow_without_a_half_says_so(tmp_path, pairs):
+    key = ring(tmp_path, "paris", "ohio", offline=["ohio"])
+    with pytest.raises(ConfigError, match="lies offline"):
+        open_recipient(key.recipients[1])
+    (tmp_path / "ohio.public").unlink()
+    with pytest.raises(ConfigError, match="cannot read the public half"):
+        create_keyring(key)
+    assert not key.path.exists()
