@@ -35,3 +35,19 @@ def free_port():
 def bucket():
     """The name of a bucket that no other test uses."""
     return f"bucket-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def kms_keys(moto):
+    """What an administrator of moto's KMS does to keys."""
+    import boto3  # noqa: PLC0415 - most tests need none of it
+
+    client = boto3.client(
+        "kms",
+        endpoint_url=moto.url,
+        region_name="eu-west-3",
+        aws_access_key_id=moto.access_key,
+        aws_secret_access_key=moto.secret_key,
+    )
+    yield client
+    client.close()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sovbroker.errors import PermissionDenied
 
-__all__ = ["check_host", "link_local"]
+__all__ = ["check_host", "link_local", "own_machine"]
 
 PORTS: Final = {"https": 443, "http": 80}
 METADATA_SERVICES: Final = frozenset(
@@ -24,6 +24,14 @@ def link_local(host: str) -> bool:
         return True
     try:
         return ip_address(host).is_link_local
+    except ValueError:
+        return False
+
+
+def own_machine(host: str) -> bool:
+    """Whether a host, as a URL names it, is this machine, so that what is sent there passes no network."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 

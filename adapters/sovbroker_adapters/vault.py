@@ -23,14 +23,13 @@ import binascii
 import re
 from collections.abc import Callable
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
 from sovbroker.errors import ConfigError, KeyUnavailable, SealError, Tampered
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
-from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.hosts import check_host, own_machine
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
@@ -61,7 +60,7 @@ def build(binding: KeyBinding, /) -> VaultService:
     parts = urlsplit(binding.endpoint or "")
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise ConfigError(f"{binding.name}: the endpoint `{binding.endpoint}` is no URL that begins with https://")
-    if parts.scheme == "http" and not (reading.switch("cleartext") or _own_machine(parts.hostname)):
+    if parts.scheme == "http" and not (reading.switch("cleartext") or own_machine(parts.hostname)):
         raise ConfigError(f"{binding.name}: over http:// everybody on the way reads the token; use https://")
     return VaultService(binding, reading)
 
@@ -224,10 +223,3 @@ def _status(error: Exception) -> int:
         return 0
     names = {"InvalidRequest": 400, "Unauthorized": 403, "Forbidden": 403, "InvalidPath": 404}
     return names.get(type(error).__name__, 500)
-
-
-def _own_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -6,19 +6,17 @@ Its session looks at nothing but what the binding says: no variable of the envir
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from sovbroker.errors import ConfigError, NotSupported, Unavailable
-from sovbroker.ports import Binding, patience
+from sovbroker.ports import Binding
 from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
@@ -26,6 +24,7 @@ from sovbroker_adapters.s3.direct import DIRECT, PROBE, Direct, place_of
 from sovbroker_adapters.s3.settings import Settings
 from sovbroker_adapters.s3.signing import Keys, Signer
 from sovbroker_adapters.s3.wire import Wire
+from sovbroker_adapters.sessions import PLAIN, hold, isolated
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as SdkCredentials
@@ -159,7 +158,7 @@ class Connection:
         check_host(url, hosts=self._binding.hosts, target=self.target, below=below)
 
     def _open(self) -> _Opened:
-        session = _isolated()
+        session = isolated()
         client = self._make(session)
         return _Opened(client, self._direct(client, session))
 
@@ -225,15 +224,10 @@ class Connection:
             },
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
-            retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,
             max_pool_connections=POOL,
-            tcp_keepalive=True,
-            proxies={},
-            ignore_configured_endpoint_urls=True,
-            use_dualstack_endpoint=False,
-            use_fips_endpoint=False,
+            **PLAIN,
         )
         given: dict[str, Any] = {} if settings.anonymous else self._credentials(session)
         made = session.create_client(
@@ -245,7 +239,7 @@ class Connection:
             **given,
         )
         client = cast("S3Client", made)
-        _hold(client, settings)
+        hold(client, connect_timeout=settings.connect_timeout, read_timeout=settings.read_timeout)
         events = client.meta.events
         events.register("before-send.s3", self._before_send)
         events.register_first("before-call.s3", _before_call)
@@ -331,28 +325,6 @@ def _check(binding: Binding, settings: Settings) -> None:
         raise ConfigError(f"{target}: no credentials: {message}")
 
 
-def _isolated() -> Session:
-    """Return a session that reads neither the environment nor the user's files."""
-    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES  # noqa: PLC0415 - the SDK is loaded lazily
-    from botocore.session import Session  # noqa: PLC0415 - as above
-
-    variables = cast("Mapping[str, tuple[object, ...]]", BOTOCORE_DEFAUT_SESSION_VARIABLES)
-    constants: dict[str, Any] = {name: (None, None, *given[2:]) for name, given in variables.items()}
-    for name in ("config_file", "credentials_file"):
-        constants[name] = (None, None, os.devnull, None)
-    session = Session(session_vars=constants)
-    session.register_component("data_loader", _loader())
-    return session
-
-
-@cache
-def _loader() -> object:
-    """Return the SDK's data of S3, read once: most of the time that a client takes to be made."""
-    from botocore.loaders import create_loader  # noqa: PLC0415 - the SDK is loaded lazily
-
-    return create_loader()
-
-
 def _profile(name: str, target: str) -> dict[str, str]:
     """Return the keys that a profile of the user's shared files holds."""
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - the SDK is loaded lazily
@@ -367,28 +339,6 @@ def _profile(name: str, target: str) -> dict[str, str]:
     if wanted[0] not in found or wanted[1] not in found:
         raise ConfigError(f"{target}: profile `{name}` of the shared AWS files holds no access key and secret key")
     return found
-
-
-def _hold(client: S3Client, settings: Settings) -> None:
-    """Let no request wait longer than its caller does, and none be led elsewhere.
-
-    The SDK knows one time limit for all requests of a client, and leaves redirects to its library, which is no help
-    with those that it does not follow.
-    """
-    from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool  # noqa: PLC0415 - loaded lazily
-    from urllib3.util import Timeout  # noqa: PLC0415 - as above
-
-    def held(pool: Any) -> Any:  # noqa: ANN401 - a class of the SDK, and one made of it
-        def urlopen(self: object, *args: object, **options: object) -> object:
-            caller = patience()
-            limits = Timeout(connect=caller.left(settings.connect_timeout), read=caller.left(settings.read_timeout))
-            return pool.urlopen(self, *args, **options | {"timeout": limits, "redirect": False})
-
-        return type("Held", (pool,), {"urlopen": urlopen})
-
-    manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
-    pools = {"http": AWSHTTPConnectionPool, "https": AWSHTTPSConnectionPool}
-    manager.pool_classes_by_scheme = {scheme: held(pool) for scheme, pool in pools.items()}
 
 
 def _before_call(params: dict[str, Any], **_: object) -> None:
