@@ -16,6 +16,14 @@ import pytest
 def test_one(number):
     {}
 """
+SUITE = """
+import pytest
+
+class Suite:
+    @pytest.mark.parametrize("number", range(1000))
+    def test_one(self, number):
+        pass
+"""
 
 
 @pytest.fixture
@@ -34,6 +42,15 @@ def run(folder: Path, *words: str) -> tuple[int, str]:
 
 
 def test_a_run_of_all_is_fine(folder: Path):
+    code, printed = run(folder, "--every-server")
+    assert (code, "ERROR" in printed) == (0, False), printed
+
+
+def test_what_a_module_inherits_counts_as_its_own(folder: Path):
+    """Most tests of a server are those of a suite, which lies elsewhere."""
+    (folder / "given.py").write_text(SUITE)
+    path = f"import sys\n\nsys.path.insert(0, {str(folder)!r})\n\n"
+    (folder / "test_ceph.py").write_text(f"{path}from given import Suite\n\nclass TestCeph(Suite):\n    pass\n")
     code, printed = run(folder, "--every-server")
     assert (code, "ERROR" in printed) == (0, False), printed
 

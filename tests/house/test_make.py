@@ -102,7 +102,7 @@ def test_continuous_integration_runs_the_gates_and_the_tests(root: Path):
     done = subprocess.run(
         ["bash", "-c", shim, str(script)], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["make check", "make test"]
+    assert done.stdout.splitlines() == ["make check", "make test", "make test-live"]
 
 
 def test_continuous_integration_stops_at_the_first_failure(root: Path):

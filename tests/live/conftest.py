@@ -29,7 +29,8 @@ class Counting:
         self.skipped = Counter()
 
     def pytest_runtest_logreport(self, report):
-        module = Path(report.location[0]).name
+        # Not the place of the function: that of an inherited test is the suite.
+        module = Path(report.nodeid.partition("::")[0]).name
         if report.skipped:
             self.skipped[module] += 1
         elif report.when == "call" and report.passed:
