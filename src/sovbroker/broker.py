@@ -26,6 +26,7 @@ from sovbroker.reindexing import Reindexed, reindex
 from sovbroker.reloading import Reload, Reloader
 from sovbroker.router import Place, Stores, Targets
 from sovbroker.scanning import scanner_of, seen
+from sovbroker.shredding import Shredded, shred
 from sovbroker.transfer.sweep import abandoned
 from sovbroker.writer import Writer
 from sovbroker.writing import Data, Flow, Progress, Request, Write, in_passing, remove_leftovers, size_of, tidy
@@ -262,6 +263,15 @@ class Broker:
         )
         tidy(self._flow, doomed)
         self._sweep_sometimes()
+
+    def shred(self, key: str) -> Shredded:
+        """Destroy an object: all of its versions and copies, and what the state database holds of it; say what is gone.
+
+        Unlike after `delete`, every provider has been asked whether it is gone when this returns. Raises Conflict,
+        having destroyed nothing, while the policy retains a version; NotFound; Unavailable when something is left,
+        which nobody reads any more: call it again.
+        """
+        return shred(self._flow, check_key(key))
 
     def delete_many(self, keys: Sequence[str]) -> Mapping[str, SovbrokerError]:
         """Remove objects; return the failures by key, empty when all went well."""

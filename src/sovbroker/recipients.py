@@ -176,6 +176,7 @@ def open_recipient(recipient: RecipientConfig, *, passphrase: str | None = None)
                 raise ConfigError(f"the escrow `{recipient.name}` lies offline; say where its `private` half is")
             return EscrowService(recipient.name, recipient.private.resolve())
         case service:
+            opener = find_key_service(service)
             binding = KeyBinding(
                 name=recipient.name,
                 key=recipient.key,
@@ -185,7 +186,7 @@ def open_recipient(recipient: RecipientConfig, *, passphrase: str | None = None)
                 credentials=Credentials({name: one.resolve() for name, one in recipient.credentials.items()}),
                 settings=recipient.settings,
             )
-            return find_key_service(service)(binding)
+            return opener(binding)
 
 
 def recipients_at_hand(key: KeyConfig) -> list[KeyService]:
@@ -201,7 +202,7 @@ def recipients_at_hand(key: KeyConfig) -> list[KeyService]:
         try:
             found.append(open_recipient(recipient))
         except ConfigError as error:
-            missing.append(error)
+            missing.append(ConfigError(f"`keys: {key.name}`, `{recipient.name}`: {error}") if key.listed else error)
     if len(found) >= key.quorum:
         return found
     if len(missing) == 1:

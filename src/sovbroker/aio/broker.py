@@ -27,6 +27,7 @@ from sovbroker.probing import Probe
 from sovbroker.reindexing import Reindexed
 from sovbroker.reloading import Reload
 from sovbroker.router import Place, Targets
+from sovbroker.shredding import Shredded
 from sovbroker.writer import Writer
 from sovbroker.writing import Data, Progress
 
@@ -291,6 +292,10 @@ class AsyncBroker:
     async def sweep(self) -> int:
         """Remove leftovers, and retained versions whose time is over; return how many copies are gone."""
         return await self._change(self._broker.sweep)
+
+    async def shred(self, key: str) -> Shredded:
+        """Destroy an object, and say what is gone. See `Broker.shred`."""
+        return await self._change(lambda: self._broker.shred(key))
 
     async def reindex(self) -> Reindexed:
         """Give every object that the targets hold its row again, where it has none. See `Broker.reindex`."""

@@ -1,4 +1,4 @@
-"""The commands that change objects: put, cp, mv, relabel, rm."""
+"""The commands that change objects: put, cp, mv, relabel, rm, shred."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sovbroker.errors import InvalidArgument, SovbrokerError
 
 if TYPE_CHECKING:
     from sovbroker.objects import Stored
+    from sovbroker.shredding import Shredded
 
 __all__ = ["app"]
 
@@ -115,6 +116,43 @@ def rm(
                 session.screen.say(f"removed {key}")
     if session.options.json:
         session.screen.data({"removed": removed, "failed": list(failures)})
+    codes = {code_of(error) for error in failures.values()}
+    if codes:
+        raise typer.Exit(codes.pop() if len(codes) == 1 else Exit.FAILURE)
+
+
+@command(app, "shred")
+def shred(
+    session: Session,
+    *,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]", help="The objects.")] = None,
+    prefix: Annotated[str, typer.Option(help="Every object whose key begins so, too.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: they are gone for good.")] = False,
+) -> None:
+    """Destroy objects: every version and copy, seen to be gone at every provider."""
+    from sovbroker.objects import Info  # noqa: PLC0415  # `--help` must not wait for it
+
+    with session.broker() as broker:
+        found = [info.key for info in broker.list(prefix) if isinstance(info, Info)] if prefix else []
+        wanted = list(dict.fromkeys([*(keys or ()), *found]))
+        if not wanted:
+            raise InvalidArgument("nothing was destroyed: name objects, or a `--prefix` under which there are some")
+        if not yes:
+            what = f"`{wanted[0]}`" if len(wanted) == 1 else f"{len(wanted)} objects"
+            raise InvalidArgument(f"nothing was destroyed: {what} would be gone for good; say `--yes`")
+        gone: list[Shredded] = []
+        failures: dict[str, SovbrokerError] = {}
+        for key in wanted:
+            try:
+                gone.append(broker.shred(key))
+            except SovbrokerError as error:
+                failures[key] = error
+                session.screen.fail(message_of(error), facts_of(error))
+            else:
+                places = ", ".join(f"{target} ({len(names)})" for target, names in gone[-1].gone.items())
+                session.screen.say(f"destroyed {key}: {len(gone[-1].versions)} versions, gone from {places}")
+    if session.options.json:
+        session.screen.data({"destroyed": [one.to_dict() for one in gone], "failed": list(failures)})
     codes = {code_of(error) for error in failures.values()}
     if codes:
         raise typer.Exit(codes.pop() if len(codes) == 1 else Exit.FAILURE)

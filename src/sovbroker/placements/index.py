@@ -211,6 +211,10 @@ class PlacementIndex(Protocol):
         """Record that a leftover could not be removed, and when to try again."""
         ...
 
+    def scour(self) -> None:
+        """Leave nothing in the database's files of what was forgotten. Raises StateError when that cannot be done."""
+        ...
+
     def close(self) -> None:
         """Close the database. May be called twice."""
         ...

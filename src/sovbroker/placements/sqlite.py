@@ -76,6 +76,8 @@ class SqliteIndex:
             connection = self._connected()
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            # What is forgotten is overwritten: rows hold wrapped keys.
+            connection.execute("PRAGMA secure_delete = ON")
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if found == 0:
                 self._create(connection)
@@ -283,6 +285,22 @@ class SqliteIndex:
         )
         values = (error, rows.stamp(retry_at), leftover.version, leftover.target)
         self._write(lambda db: db.execute(statement, values), flush=False)
+
+    def scour(self) -> None:
+        """See `PlacementIndex.scour`. The file itself is overwritten as it goes; here the log beside it is emptied."""
+        with self._looking, self._lock:
+            try:
+                if self._view is not None:
+                    self._view.close()
+                    self._view = None
+                (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise StateError(f"cannot write the state database `{self.path}`: {error}") from error
+        if busy:
+            raise StateError(
+                f"another process is reading the state database `{self.path}`, so its log still holds what was "
+                "forgotten; call it again"
+            )
 
     def close(self) -> None:
         """See `PlacementIndex.close`."""

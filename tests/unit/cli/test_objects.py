@@ -261,3 +261,18 @@ def test_a_source_that_fails_stores_nothing(home, run, done, monkeypatch):
     assert (result.code, result.err) == (1, "error: Input/output error\n")
     assert done("ls") == ""
     assert stored(home) == []
+
+
+def test_shred_has_to_be_meant(home, done, run):
+    for number in range(3):
+        assert run("put", "-", f"internal/{number}", stdin=b"body").code == 0
+    refused = run("shred", "internal/0", "--prefix", "internal/")
+    assert refused.code == 2
+    assert "3 objects would be gone for good" in refused.err
+    assert run("shred", "--yes").code == 2
+    assert "gone from local" in done("shred", "internal/0", "--yes")
+    told = json.loads(done("shred", "--prefix", "internal/", "--yes", "--json"))
+    assert [one["key"] for one in told["destroyed"]] == ["internal/1", "internal/2"]
+    assert [list(one["gone"]) for one in told["destroyed"]] == [["local"], ["local"]]
+    assert run("shred", "internal/0", "--yes").code == 4
+    assert done("ls") == ""
