@@ -23,14 +23,14 @@ import binascii
 import re
 from collections.abc import Callable
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, KeyUnavailable, SealError, Tampered
+from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
 from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import own_machine, watch_session
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
@@ -61,7 +61,7 @@ def build(binding: KeyBinding, /) -> VaultService:
     parts = urlsplit(binding.endpoint or "")
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise ConfigError(f"{binding.name}: the endpoint `{binding.endpoint}` is no URL that begins with https://")
-    if parts.scheme == "http" and not (reading.switch("cleartext") or _own_machine(parts.hostname)):
+    if parts.scheme == "http" and not (reading.switch("cleartext") or own_machine(parts.hostname)):
         raise ConfigError(f"{binding.name}: over http:// everybody on the way reads the token; use https://")
     return VaultService(binding, reading)
 
@@ -166,6 +166,7 @@ class VaultService:
         binding = self._binding
         session = requests.Session()
         session.trust_env = False
+        watch_session(session, target=binding.name)
         send = session.send
 
         def checked(request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
@@ -189,6 +190,9 @@ class VaultService:
         """Return our error for what went wrong."""
         if isinstance(error, SealError):
             return error
+        if isinstance(error, PermissionDenied):
+            # Of the checks here, before anything was sent: the server's own no is an error of hvac.
+            return KeyUnavailable(f"{self._where} is out of reach: {error}")
         status, told = _status(error), " ".join(str(each) for each in getattr(error, "errors", None) or ())
         if opening and status == 400 and _is_damage(told):  # noqa: PLR2004 - HTTP's own
             return Tampered()
@@ -224,10 +228,3 @@ def _status(error: Exception) -> int:
         return 0
     names = {"InvalidRequest": 400, "Unauthorized": 403, "Forbidden": 403, "InvalidPath": 404}
     return names.get(type(error).__name__, 500)
-
-
-def _own_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

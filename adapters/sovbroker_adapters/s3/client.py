@@ -21,6 +21,7 @@ from sovbroker.errors import ConfigError, NotSupported, Unavailable
 from sovbroker.ports import Binding, patience
 from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import watch_manager
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.s3.direct import DIRECT, PROBE, Direct, place_of
 from sovbroker_adapters.s3.settings import Settings
@@ -181,6 +182,7 @@ class Connection:
             read_timeout=settings.read_timeout,
             certificates=cast("Any", get_cert_path)(bundle),
             most=POOL,
+            target=self.target,
         )
         prefix = urlsplit(url).path.removesuffix(PROBE)
         signer = Signer(client.meta.region_name)
@@ -245,7 +247,7 @@ class Connection:
             **given,
         )
         client = cast("S3Client", made)
-        _hold(client, settings)
+        _hold(client, settings, target=self.target)
         events = client.meta.events
         events.register("before-send.s3", self._before_send)
         events.register_first("before-call.s3", _before_call)
@@ -369,8 +371,8 @@ def _profile(name: str, target: str) -> dict[str, str]:
     return found
 
 
-def _hold(client: S3Client, settings: Settings) -> None:
-    """Let no request wait longer than its caller does, and none be led elsewhere.
+def _hold(client: S3Client, settings: Settings, *, target: str) -> None:
+    """Let no request wait longer than its caller does, none be led elsewhere, and look at who answers.
 
     The SDK knows one time limit for all requests of a client, and leaves redirects to its library, which is no help
     with those that it does not follow.
@@ -386,9 +388,13 @@ def _hold(client: S3Client, settings: Settings) -> None:
 
         return type("Held", (pool,), {"urlopen": urlopen})
 
-    manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
+    try:
+        manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
+    except AttributeError as error:
+        raise ConfigError("this version of botocore cannot be held to its hosts; install another one") from error
     pools = {"http": AWSHTTPConnectionPool, "https": AWSHTTPSConnectionPool}
     manager.pool_classes_by_scheme = {scheme: held(pool) for scheme, pool in pools.items()}
+    watch_manager(manager, target=target)
 
 
 def _before_call(params: dict[str, Any], **_: object) -> None:

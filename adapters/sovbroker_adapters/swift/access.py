@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding
+from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.swift.settings import Settings
 
 __all__ = ["Access", "origin"]
@@ -133,7 +133,7 @@ class Checking:
             raise self.wrong(f"the {what} `{url}` is no URL that begins with https:// or http://")
         if parts.username is not None or parts.fragment:
             raise self.wrong(f"the {what} is a plain URL; credentials are given beside it")
-        if scheme == "http" and not (self.settings.cleartext or _own_machine(host)):
+        if scheme == "http" and not (self.settings.cleartext or own_machine(host)):
             message = f"over http:// everybody on the way to the {what} reads the secrets; use https://, or set "
             raise self.wrong(message + "`cleartext: true`")
         return parts
@@ -141,12 +141,3 @@ class Checking:
     def wrong(self, why: str) -> ConfigError:
         """Return the error of this binding."""
         return ConfigError(f"{self.binding.target}: {why}")
-
-
-def _own_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from sovbroker.errors import ConfigError, PermissionDenied
 from sovbroker.ports import Binding
 from sovbroker_adapters.hosts import link_local
+from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.webdav.settings import Settings
 
 __all__ = ["check_binding", "check_host"]
@@ -74,15 +74,6 @@ def _check_endpoint(binding: Binding, settings: Settings) -> None:
     segments = [*unquote(parts.path).split("/"), *binding.container.split("/")]
     if not {".", ".."}.isdisjoint(segments) or "" in binding.container.strip("/").split("/"):
         raise ConfigError(f"{target}: neither the endpoint nor the container has a part `.`, `..` or an empty one")
-    if parts.scheme == "http" and not (settings.cleartext or settings.anonymous or _own_machine(parts.hostname or "")):
+    if parts.scheme == "http" and not (settings.cleartext or settings.anonymous or own_machine(parts.hostname or "")):
         message = "over http:// everybody on the way reads the password; use https://, or set `cleartext: true`"
         raise ConfigError(f"{target}: {message}")
-
-
-def _own_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
