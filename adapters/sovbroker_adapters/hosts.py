@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from sovbroker.errors import PermissionDenied
+from sovbroker_adapters.peers import no_store
 
-__all__ = ["check_host", "link_local", "own_machine"]
+__all__ = ["check_host", "link_local"]
 
 PORTS: Final = {"https": 443, "http": 80}
-METADATA_SERVICES: Final = frozenset(
-    {"metadata.google.internal", "metadata.goog", "metadata", "instance-data", "fd00:ec2::254"}
-)
-"""Names and addresses under which machines of clouds are told their own credentials."""
+METADATA_SERVICES: Final = frozenset({"metadata.google.internal", "metadata.goog", "metadata", "instance-data"})
+"""Names under which machines of clouds are told their own credentials."""
 
 
 def link_local(host: str) -> bool:
-    """Whether a host, as a URL names it, is a link-local address or a metadata service. Names are not resolved."""
+    """Whether a host, as a URL names it, is a link-local address, a metadata service or nowhere.
+
+    Names are not resolved: what they lead to is seen when it answers (`peers`).
+    """
     if host.lower() in METADATA_SERVICES:
         return True
     try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return False
-
-
-def own_machine(host: str) -> bool:
-    """Whether a host, as a URL names it, is this machine, so that what is sent there passes no network."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return no_store(host)
     except ValueError:
         return False
 

@@ -32,7 +32,8 @@ from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, Sovb
 from sovbroker.ports import Binding, KeyBinding, patience
 from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.contexts import bound, digest, unbound
-from sovbroker_adapters.hosts import check_host, own_machine
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.sessions import PLAIN, hold, isolated
 from sovbroker_adapters.settings import Reading
@@ -246,7 +247,7 @@ class KmsService:
             aws_secret_access_key=secrets.get("secret_key"),
             aws_session_token=secrets.get("session_token"),
         )
-        hold(client, connect_timeout=self._timeout, read_timeout=self._timeout)
+        hold(client, connect_timeout=self._timeout, read_timeout=self._timeout, target=self.name)
         events = client.meta.events
         events.register("before-send.kms", self._before_send)
         events.register_last("before-call.kms", _before_call)

@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, KeyUnavailable, SealError, Tampered
+from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
 from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import watch_transport
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
@@ -119,10 +120,12 @@ class OkmsService:
         """Make a call, and return one text of its answer. Whatever fails is an error of ours."""
         httpx = import_module("httpx")
         url = self._root + operation
-        check_host(url, hosts=self._binding.hosts, target=self.name)
         try:
+            check_host(url, hosts=self._binding.hosts, target=self.name)
             answer = self._clients.get().post(url, json=body)
-        except httpx.HTTPError as error:
+        except PermissionDenied as error:
+            raise KeyUnavailable(f"{self._where} is out of reach: {error}") from error
+        except (httpx.HTTPError, OSError) as error:
             raise KeyUnavailable(f"{self._where} is out of reach: {type(error).__name__}") from error
         found: object = None
         if len(answer.content) <= ANSWER_MAX:
@@ -148,7 +151,9 @@ class OkmsService:
     def _client(self) -> httpx.Client:
         import httpx  # noqa: PLC0415 - the SDK is loaded when it is needed
 
-        return httpx.Client(verify=self._trust, timeout=self._timeout, trust_env=False, follow_redirects=False)
+        transport = httpx.HTTPTransport(verify=self._trust, trust_env=False)
+        watch_transport(transport, target=self.name)
+        return httpx.Client(transport=transport, timeout=self._timeout, trust_env=False, follow_redirects=False)
 
 
 def _trust(name: str, reading: Reading) -> ssl.SSLContext:

@@ -12,7 +12,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from sovbroker.errors import ConfigError
 from sovbroker.ports import patience
+from sovbroker_adapters.peers import watch_manager
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -54,8 +56,10 @@ def _loader() -> object:
     return create_loader()
 
 
-def hold(client: object, *, connect_timeout: float, read_timeout: float) -> None:
-    """Let no request of a client wait longer than its caller does, and none be led elsewhere. Timeouts in seconds.
+def hold(client: object, *, connect_timeout: float, read_timeout: float, target: str) -> None:
+    """Let no request of a client wait longer than its caller, none be led elsewhere, and look at who answers.
+
+    Timeouts are in seconds; `target` is who errors name. Raises ConfigError for an SDK that cannot be held so.
 
     The SDK knows one time limit for all requests of a client, and leaves redirects to its library, which is no help
     with those that it does not follow.
@@ -71,6 +75,10 @@ def hold(client: object, *, connect_timeout: float, read_timeout: float) -> None
 
         return type("Held", (pool,), {"urlopen": urlopen})
 
-    manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
+    try:
+        manager = cast("Any", client)._endpoint.http_session._manager  # noqa: SLF001 - it has no other door
+    except AttributeError as error:
+        raise ConfigError("this version of botocore cannot be held to its hosts; install another one") from error
     pools = {"http": AWSHTTPConnectionPool, "https": AWSHTTPSConnectionPool}
     manager.pool_classes_by_scheme = {scheme: held(pool) for scheme, pool in pools.items()}
+    watch_manager(manager, target=target)

@@ -26,10 +26,11 @@ from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, KeyUnavailable, SealError, Tampered
+from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
-from sovbroker_adapters.hosts import check_host, own_machine
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import own_machine, watch_session
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
@@ -165,6 +166,7 @@ class VaultService:
         binding = self._binding
         session = requests.Session()
         session.trust_env = False
+        watch_session(session, target=binding.name)
         send = session.send
 
         def checked(request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
@@ -188,6 +190,9 @@ class VaultService:
         """Return our error for what went wrong."""
         if isinstance(error, SealError):
             return error
+        if isinstance(error, PermissionDenied):
+            # Of the checks here, before anything was sent: the server's own no is an error of hvac.
+            return KeyUnavailable(f"{self._where} is out of reach: {error}")
         status, told = _status(error), " ".join(str(each) for each in getattr(error, "errors", None) or ())
         if opening and status == 400 and _is_damage(told):  # noqa: PLR2004 - HTTP's own
             return Tampered()

@@ -156,7 +156,7 @@ targets:
 BAD_CONFIGS = {
     "sovbroker: 1": ("sovbroker: 2", r"SF006.*:1:12"),
     "targets:": ("tragets:", "did you mean `targets`"),
-    "service: file": ("service: vault", "SF006"),
+    "service: file": ("service: A File", "SF006"),
     "located: FR": ("located: France", "SF006"),
     "passphrase: {env: SOVBROKER_PASSPHRASE}": ("passphrase: hunter2", "SF005"),
     "path: objects": ("bucket: objects", "needs the key `path`"),

@@ -145,7 +145,7 @@ class Connection:
                 account.url,
                 self.container,
                 credential=secret,
-                transport=Wire(self.check_host, self._settings),
+                transport=Wire(self.check_host, self._settings, target=self.target),
                 api_version=self._settings.api_version,
                 retry_total=0,
                 permit_redirects=False,

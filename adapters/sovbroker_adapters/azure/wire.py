@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from sovbroker.ports import patience
 from sovbroker_adapters.azure.settings import Settings
+from sovbroker_adapters.peers import watch_session
 
 __all__ = ["Wire"]
 
@@ -26,9 +27,12 @@ READABLE: Final = re.compile(r"\S+ [^/]*/\d+")
 
 
 class Wire:
-    """A transport that sends what `check` lets through: it is called with each URL, and raises."""
+    """A transport that sends what `check` lets through: it is called with each URL, and raises.
 
-    def __init__(self, check: Callable[[str], None], settings: Settings) -> None:
+    Who answers is looked at, too, before anything is sent.
+    """
+
+    def __init__(self, check: Callable[[str], None], settings: Settings, *, target: str) -> None:
         session = Session()
         # No proxies, certificates or passwords of the environment's variables and files.
         session.trust_env = False
@@ -36,6 +40,7 @@ class Wire:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(pool_connections=POOL, pool_maxsize=POOL, max_retries=0))
+        watch_session(session, target=target)
         # The SDK gives this name to whoever asks for it, so that its type is not known.
         transport: Any = sdk
         self._inner: Any = transport.RequestsTransport(

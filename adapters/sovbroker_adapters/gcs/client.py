@@ -228,9 +228,11 @@ class Connection:
         settings, target = self._settings, self.target
         verify = True if settings.ca_bundle is None else str(settings.ca_bundle)
         credentials = credentials_of(self._binding, settings)
-        session = guarded_session(self.check, verify=verify)
+        session = guarded_session(self.check, verify=verify, target=target)
         tokens = guarded_session(
-            lambda url: check_token_url(url, endpoint=settings.token_endpoint, target=target), verify=verify
+            lambda url: check_token_url(url, endpoint=settings.token_endpoint, target=target),
+            verify=verify,
+            target=target,
         )
         options = {"universe_domain": settings.universe, "api_endpoint": settings.endpoint}
         try:

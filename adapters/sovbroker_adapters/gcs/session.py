@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from requests import Session
 from requests.adapters import HTTPAdapter
 
+from sovbroker_adapters.peers import watch_session
+
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
@@ -38,8 +40,8 @@ class _Session(Session):
         return
 
 
-def guarded_session(check: Callable[[str], None], *, verify: bool | str) -> Session:
-    """Return a session whose every request's URL passes `check`.
+def guarded_session(check: Callable[[str], None], *, verify: bool | str, target: str) -> Session:
+    """Return a session whose every request's URL passes `check`, and that looks at who answers before it sends.
 
     It looks at no variable and no file of the environment, keeps no cookies, and never asks again by itself.
     """
@@ -51,4 +53,5 @@ def guarded_session(check: Callable[[str], None], *, verify: bool | str) -> Sess
     guard = _Guard(check)
     for scheme in ("https://", "http://"):
         session.mount(scheme, guard)
+    watch_session(session, target=target)
     return session

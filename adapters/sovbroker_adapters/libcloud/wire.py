@@ -17,6 +17,7 @@ from sovbroker.ports import Binding
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.libcloud.bodies import Outgoing
 from sovbroker_adapters.libcloud.settings import Settings
+from sovbroker_adapters.peers import watch_session
 
 __all__ = ["AnsweredError", "Session", "link"]
 
@@ -45,6 +46,7 @@ class Session(requests.Session):
         self.questions = 0
         self._binding = binding
         self._settings = settings
+        watch_session(self, target=binding.target)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401 - the SDK's
         """Send a request whose host is allowed. Raises PermissionDenied, AnsweredError, and what the network does."""

@@ -25,6 +25,10 @@ object_store reads variables of the environment that nobody can keep from it. Th
 where that cannot be done they are refused by name. It also follows redirects. No other host can be reached, as
 everything but the endpoint's host is sent to a proxy that does not exist; another port or path of the same host can.
 
+Nor can be seen who answers. The endpoint's name is resolved once, before it is first used, and refused where one of its
+addresses is link-local, a metadata service or this machine; object_store resolves it again, and may be told another.
+The adapters of Python look at each connection (`docs/decisions/0025`): leave `fast` out where DNS is not to be trusted.
+
 In a child of a process that has loaded it everything goes by the store beside: its threads do not survive a fork.
 """
 

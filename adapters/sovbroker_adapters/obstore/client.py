@@ -15,6 +15,7 @@ from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.obstore.failures import NOWHERE, Asked, failure
 from sovbroker_adapters.obstore.library import check_environment, load
 from sovbroker_adapters.obstore.settings import Settings
+from sovbroker_adapters.peers import check_name
 from sovbroker_adapters.processes import PerProcess
 
 __all__ = ["Connection"]
@@ -33,6 +34,7 @@ class Connection:
         self._binding = binding
         self._settings = settings
         self._clients = PerProcess(self._make)
+        self._looked = False
         self._url = self._checked()
         self._secrets = self._read_secrets()
         check_environment(settings.protocol, target=self.target)
@@ -52,6 +54,7 @@ class Connection:
             try:
                 # Its library knows no time limit of one call, so that this is as near as a deadline comes.
                 patience().left(self._settings.read_timeout)
+                self._look()
                 return call(self._clients.get())
             except Exception as error:
                 found = failure(error, asked)
@@ -65,6 +68,12 @@ class Connection:
     def close(self) -> None:
         """Let go of the connections of this process."""
         self._clients.take()
+
+    def _look(self) -> None:
+        """Look once at where the endpoint's name leads: who answers cannot be seen here."""
+        if not self._looked:
+            check_name(self._url.hostname or "", target=self.target)
+            self._looked = True
 
     def _checked(self) -> SplitResult:
         """Return the endpoint with the bucket or the account where it belongs. Raises ConfigError, PermissionDenied."""

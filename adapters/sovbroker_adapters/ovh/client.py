@@ -13,6 +13,7 @@ import requests
 from sovbroker.errors import ConfigError, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import watch_session
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
@@ -130,6 +131,7 @@ class _Session(requests.Session):
         super().__init__()
         self.trust_env = False
         self._binding = binding
+        watch_session(self, target=binding.target)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401 - the SDK's
         """Send a request whose host is allowed. Raises PermissionDenied, and StoreError for a redirect."""

@@ -180,6 +180,7 @@ class Connection:
             read_timeout=settings.read_timeout,
             certificates=cast("Any", get_cert_path)(bundle),
             most=POOL,
+            target=self.target,
         )
         prefix = urlsplit(url).path.removesuffix(PROBE)
         signer = Signer(client.meta.region_name)
@@ -239,7 +240,12 @@ class Connection:
             **given,
         )
         client = cast("S3Client", made)
-        hold(client, connect_timeout=settings.connect_timeout, read_timeout=settings.read_timeout)
+        hold(
+            client,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            target=self.target,
+        )
         events = client.meta.events
         events.register("before-send.s3", self._before_send)
         events.register_first("before-call.s3", _before_call)

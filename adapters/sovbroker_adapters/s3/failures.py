@@ -97,6 +97,9 @@ def failure(error: Exception, asked: Asked) -> SovbrokerError:  # noqa: PLR0911 
     match error:
         case SovbrokerError():
             return error
+        case sdk.HTTPClientError() if isinstance(ours := error.kwargs.get("error"), SovbrokerError):
+            # The SDK wraps what its connections raise.
+            return ours
         case sdk.ClientError():
             return _answered(error, asked)
         case sdk.ParamValidationError():

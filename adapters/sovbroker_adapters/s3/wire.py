@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from sovbroker.errors import InvalidArgument
 from sovbroker.ports import patience
+from sovbroker_adapters.peers import check_peer
 
 __all__ = ["Body", "Wire"]
 
@@ -56,11 +57,18 @@ class Body:
 class Wire:
     """The connections to one host, at most `most` of them kept. Safe for threads; belongs to one process.
 
-    `host` is its name as a request says it. Timeouts are in seconds.
+    `host` is its name as a request says it. Timeouts are in seconds. Who answers is looked at before anything is sent.
     """
 
     def __init__(
-        self, url: str, *, connect_timeout: float, read_timeout: float, certificates: str | None, most: int
+        self,
+        url: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        certificates: str | None,
+        most: int,
+        target: str,
     ) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -69,6 +77,7 @@ class Wire:
         self._address = (host, port)
         self._timeouts = (connect_timeout, read_timeout)
         self._most = most
+        self._target = target
         self._kept: list[socket.socket] = []
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
@@ -85,8 +94,8 @@ class Wire:
     ) -> tuple[HTTPResponse, Body]:
         """Send a request and return the head of its answer, with the body still to be read.
 
-        Raises OSError or HTTPException when there is no answer, InvalidArgument for what cannot stand in a head, and
-        what `body` raises.
+        Raises OSError or HTTPException when there is no answer, PermissionDenied where nobody is that may be asked,
+        InvalidArgument for what cannot stand in a head, and what `body` raises.
         """
         head = _head(method, target, headers)
         connection = self._connection()
@@ -133,6 +142,7 @@ class Wire:
     def _connected(self) -> socket.socket:
         connection = socket.create_connection(self._address, timeout=patience().left(self._timeouts[0]))
         try:
+            check_peer(connection.getpeername()[0], self._address[0], target=self._target)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._context is not None:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding
-from sovbroker_adapters.hosts import own_machine
+from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.swift.settings import Settings
 
 __all__ = ["Access", "origin"]

@@ -200,7 +200,8 @@ class Connection:
     def _make(self) -> Own:
         from sovbroker_adapters.swift.wire import make  # noqa: PLC0415 - httpx is loaded when it is needed
 
-        return Own(make(self._settings, partial(check_host, hosts=self._binding.hosts, target=self.target)))
+        check = partial(check_host, hosts=self._binding.hosts, target=self.target)
+        return Own(make(self._settings, check, target=self.target))
 
 
 def _drain(answer: httpx.Response) -> None:

@@ -14,6 +14,7 @@ import httpx
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import patience
+from sovbroker_adapters.peers import watch_transport
 from sovbroker_adapters.swift.settings import Settings
 
 __all__ = ["make", "trust"]
@@ -39,13 +40,14 @@ UNSAID = Unsaid()
 
 
 class Guarded(httpx.BaseTransport):
-    """A transport that looks at every URL before anything is sent, whoever asks for it."""
+    """A transport that looks at every URL before anything is sent, whoever asks for it, and at who answers."""
 
-    def __init__(self, check: Callable[[str], None], context: ssl.SSLContext) -> None:
+    def __init__(self, check: Callable[[str], None], context: ssl.SSLContext, *, target: str) -> None:
         self._check = check
         # Open bodies hold their connections: a limit would let readers wait for each other.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=POOL)
         self._transport = httpx.HTTPTransport(verify=context, trust_env=False, limits=limits)
+        watch_transport(self._transport, target=target)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises PermissionDenied when it does not lead to the target."""
@@ -60,12 +62,12 @@ class Guarded(httpx.BaseTransport):
         self._transport.close()
 
 
-def make(settings: Settings, check: Callable[[str], None]) -> httpx.Client:
+def make(settings: Settings, check: Callable[[str], None], *, target: str) -> httpx.Client:
     """Return a client that looks at nothing but what it is given. Raises ConfigError for bad certificates."""
     # Once: a logger does not take the same filter twice.
     SPEAKING.addFilter(UNSAID)
     return httpx.Client(
-        transport=Guarded(check, trust(settings.ca_bundle)),
+        transport=Guarded(check, trust(settings.ca_bundle), target=target),
         # What was stored is asked for, not what a proxy makes of it.
         headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "sovbroker"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),

@@ -228,7 +228,7 @@ class Connection:
     def _make(self) -> httpx.Client:
         from sovbroker_adapters.webdav.wire import make  # noqa: PLC0415 - the SDK is loaded when it is needed
 
-        return make(self._settings, self._binding.credentials, partial(check_host, self._binding))
+        return make(self._settings, self._binding.credentials, partial(check_host, self._binding), target=self.target)
 
 
 def _drain(response: httpx.Response) -> int:

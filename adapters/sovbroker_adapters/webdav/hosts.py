@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from sovbroker.errors import ConfigError, PermissionDenied
 from sovbroker.ports import Binding
-from sovbroker_adapters.hosts import link_local, own_machine
+from sovbroker_adapters.hosts import link_local
+from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.webdav.settings import Settings
 
 __all__ = ["check_binding", "check_host"]

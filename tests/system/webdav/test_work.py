@@ -206,7 +206,9 @@ def test_the_server_and_the_wire_see_nothing_of_a_hidden_object(home, webdav, si
         broker.put("public/lefebvre.json", NAME, metadata=METADATA)
         assert traces(NAME, home.bytes())
         assert any(traces(b"confidential-file-8c1f", file.read_bytes()) for file in home.files())
-        assert traces(NAME, bytes(recorder.tapes("oodrive/fr", direction="sent")[0].data)[-100_000:])
+        # On whichever connection: one that was idle may have been closed, and another made.
+        sent = recorder.tapes("oodrive/fr", direction="sent")
+        assert any(traces(NAME, bytes(tape.data)[-100_000:]) for tape in sent)
 
 
 def test_a_long_write_to_both_takes_bounded_memory(broker, tmp_path):

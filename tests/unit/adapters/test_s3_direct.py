@@ -81,7 +81,7 @@ def test_a_key_made_of_a_secret_is_made_anew_for_another_day_and_secret():
 
 
 def test_what_holds_secrets_or_sockets_does_not_travel():
-    wire = Wire("http://127.0.0.1:9", connect_timeout=1, read_timeout=1, certificates=None, most=1)
+    wire = Wire("http://127.0.0.1:9", connect_timeout=1, read_timeout=1, certificates=None, most=1, target="t")
     for thing in (Signer("gra"), wire):
         with pytest.raises(TypeError):
             pickle.dumps(thing)
@@ -270,7 +270,9 @@ def test_a_version_stands_in_the_request():
 
 def test_a_header_cannot_be_smuggled_in():
     with Scripted([OK]) as server:
-        wire = Wire(f"http://127.0.0.1:{server.port}", connect_timeout=5, read_timeout=5, certificates=None, most=1)
+        wire = Wire(
+            f"http://127.0.0.1:{server.port}", connect_timeout=5, read_timeout=5, certificates=None, most=1, target="t"
+        )
         for value in ("a\r\nx-amz-acl: public-read", "a\nb", "a\rb"):
             with pytest.raises(InvalidArgument, match="end of line"):
                 wire.ask("GET", "/", {"host": wire.host, "x-amz-security-token": value}, (), size=0)
@@ -290,7 +292,7 @@ def test_a_header_cannot_be_smuggled_in():
     ],
 )
 def test_a_host_is_named_as_the_sdk_names_it(url, host):
-    with Wire(url, connect_timeout=1, read_timeout=1, certificates=None, most=1) as wire:
+    with Wire(url, connect_timeout=1, read_timeout=1, certificates=None, most=1, target="t") as wire:
         assert wire.host == host
     assert sdk._host_from_url(url) == host
 
