@@ -264,9 +264,8 @@ def test_an_account_plane_that_is_elsewhere_is_told_nothing(listener, poisoned):
     host = f"api.example:{listener.port}"
     names = ("application_key", "application_secret", "consumer_key")
     secrets = Credentials(dict.fromkeys(names, "secret"))
-    accounts = ovh.build(
-        Binding("t", "project", endpoint=f"http://{host}/1.0", hosts=frozenset({host}), credentials=secrets)
-    )
+    at = {"endpoint": f"http://{host}/1.0", "hosts": frozenset({host})}
+    accounts = ovh.build(Binding("t", "project", credentials=secrets, settings={"read-timeout": 5}, **at))
     with pytest.raises(PermissionDenied, match=r"nothing was sent: `api.*` has led to"):
         accounts.regions()
     accounts.close()
