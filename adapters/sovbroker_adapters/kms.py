@@ -201,9 +201,12 @@ class KmsService:
                 call = getattr(self._clients.get(), operation)
                 answer = call(KeyId=self._binding.key, EncryptionContext={BOUND_TO: digest(context)}, **asked)
                 return self._of_this_key(answer)
-            except (PermissionDenied, KeyUnavailable):
+            except KeyUnavailable:
                 raise
             except Exception as error:
+                refused = _refused(error)
+                if refused is not None:
+                    raise KeyUnavailable(f"{self._where} is out of reach: {refused}") from error
                 code, status = _answered(error)
                 if operation == "decrypt" and code == DAMAGED:
                     raise Tampered from error
@@ -264,6 +267,12 @@ def _before_call(params: dict[str, Any], **_: object) -> None:
 
 def _before_parse(response_dict: dict[str, Any], **_: object) -> None:
     response_dict["body"] = _Unshown(response_dict["body"])
+
+
+def _refused(error: Exception) -> PermissionDenied | None:
+    """Return the refusal of a host, if it is one: ours, or in what the SDK makes of it."""
+    found: object = getattr(error, "kwargs", {}).get("error", error)
+    return found if isinstance(found, PermissionDenied) else None
 
 
 def _answered(error: Exception) -> tuple[str, int]:
