@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -234,11 +235,14 @@ def in_child(work: Callable[[], list[int]]) -> Generator[Callable[[], list[int]]
         child = os.fork()
     if child == 0:
         said = ""
+        # A child that hangs tells where, before it is ended.
+        faulthandler.dump_traceback_later(CHILD_WITHIN * 0.95, file=writing)
         try:
             said = json.dumps(work())
         except BaseException:  # noqa: BLE001 - told to the parent, where it fails the test
             said = traceback.format_exc()
         finally:
+            faulthandler.cancel_dump_traceback_later()
             os.write(writing, said.encode()[-50_000:])
             os._exit(0)
     os.close(writing)
