@@ -94,30 +94,30 @@ def listed(session: Session, *, keyring: Annotated[str, KEYRING] = "") -> None:
 
     key = keyring_named(session, keyring)
     ring = load(key.path).ring
-    named = {one.name: one for one in key.recipients}
-    rows = [
-        {
-            "name": name,
-            "service": named[name].service if name in named else ("code" if name == "recovery" else None),
-            "holds": name in {one.name for one in ring.recipients},
-            "located": sorted(one.located or ()) if (one := named.get(name)) else [],
-            "controlled": sorted(one.controlled or ()) if (one := named.get(name)) else [],
-        }
-        for name in dict.fromkeys([*named, *(one.name for one in ring.recipients)])
-    ]
-    if session.options.json:
-        session.screen.data({"keyring": key.name, "quorum": ring.quorum, "configured": key.quorum, "recipients": rows})
-        return
-    cells = [
-        (
-            str(row["name"]),
-            str(row["service"] or "not in the configuration"),
-            "yes" if row["holds"] else "no: `keys recipients apply`",
-            ",".join(named[row["name"]].located or ()) if row["name"] in named else "",
-            ",".join(named[row["name"]].controlled or ()) if row["name"] in named else "",
+    holding = {one.name for one in ring.recipients}
+    told: list[dict[str, object]] = []
+    cells: list[tuple[str, ...]] = []
+    known = {one.name: (one.service, one.located, one.controlled) for one in key.recipients}
+    if key.recovery:
+        known["recovery"] = ("code", key.located, key.controlled)
+    for name in dict.fromkeys([*known, *(one.name for one in ring.recipients)]):
+        service, located, controlled = known.get(name, ("", None, None))
+        places = [sorted(located or ()), sorted(controlled or ())]
+        told.append(
+            {
+                "name": name,
+                "service": service or None,
+                "holds": name in holding,
+                "located": places[0],
+                "controlled": places[1],
+            }
         )
-        for row in rows
-    ]
+        lacking = f"no: `keys {'recovery' if name == 'recovery' else 'recipients apply'}`"
+        holds = "yes" if name in holding else lacking
+        cells.append((name, service or "not in the configuration", holds, *map(",".join, places)))
+    if session.options.json:
+        session.screen.data({"keyring": key.name, "quorum": ring.quorum, "configured": key.quorum, "recipients": told})
+        return
     session.screen.table(("name", "service", "holds keys", "located", "controlled"), cells)
     session.screen.say(f"it takes {ring.quorum} of them" if ring.quorum > 1 else "any of them opens it")
 
