@@ -128,6 +128,8 @@ class KeySection:
             )
         if self.only is None and not self.recipients:
             findings.error(Kind.MISSING, self.place, "a keyring needs the key `service`, or several `recipients`")
+        if self.only is not None and self.quorum > 1:
+            findings.error(CONTRADICTION, self.place, f"one `service` cannot be {self.quorum}; list `recipients`")
         if self.only is None and self.stray:
             findings.error(
                 CONTRADICTION, self.place, f"`{self.stray[0]}` tells of one recipient; write it beside its `service`"

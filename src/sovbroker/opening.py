@@ -89,14 +89,14 @@ def assemble(
         if place.target.id in places:
             raise ConfigError(f"`{target.at}` is the target `{place.target.id}` once more; keep one of the two")
         places[place.target.id] = place
-    if services is None:
-        services = services_of(config)
-    for key in config.keys:
+    for key in config.keys if services is None else ():
         if not key.path.exists():
             raise ConfigError(
                 f"the keyring `{key.path}` of `keys: {key.name}` does not exist; create it, once, with "
                 "`sovbroker keys init`"
             )
+    if services is None:
+        services = services_of(config)
     policy = policy_of(config, places, services, clock=now, overlay=catalogue.overlay)
     config.state.parent.mkdir(parents=True, exist_ok=True)
     return Broker(

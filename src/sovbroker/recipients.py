@@ -122,6 +122,9 @@ def holders_of(key: KeyConfig) -> tuple[KeyHolder, ...]:
     if key.listed and key.recovery:
         parts.append((RecoveryService.name, key.located, key.controlled))
     within = len(parts) - key.quorum + 1
+    if within < 1:
+        # Nobody would have to be in the zone, and of nobody everything is true.
+        raise ConfigError(f"`keys: {key.name}`: {len(parts)} recipients cannot be {key.quorum}")
     if comb(len(parts), within) > WAYS_MAX:
         raise ConfigError(f"`keys: {key.name}`: {key.quorum} of {len(parts)} recipients can be in too many ways")
     ways: dict[tuple[frozenset[str] | None, frozenset[str] | None], str] = {}

@@ -1,6 +1,7 @@
 """Keyrings in a configuration: their recipients, what the policy is told of them, and what is found to be otherwise."""
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,7 @@ def test_a_key_service_in_one_go():
             "{path: r.json, quorum: 2, recipients: {v: {service: vault, key: a}, e: {service: escrow, public: p}}}",
             "cannot be met by 1",
         ),
+        ("{path: r.json, service: vault, key: a, quorum: 2}", "one `service` cannot be 2"),
         ("{path: r.json, quorum: 17, recipients: {v: {service: vault, key: a}}}", "from 1 to 16"),
         ("{path: r.json, recipients: {v: {service: vault, key: a, colour: red}}}", "colour"),
     ],
@@ -172,6 +174,11 @@ def test_too_many_ways_to_hold_a_key_are_refused():
     countries = ["FR", "DE", "IT", "ES", "PT", "NL", "BE", "AT", "SE", "FI", "DK", "IE", "PL", "CZ", "GR", "US"]
     with pytest.raises(ConfigError, match="too many ways"):
         holders_of(several(*countries, quorum=8))
+
+
+def test_a_quorum_that_nobody_could_meet_is_in_no_zone():
+    with pytest.raises(ConfigError, match="1 recipients cannot be 2"):
+        holders_of(replace(several("US"), quorum=2))
 
 
 def test_several_ways_are_told_apart_and_mean_one_keyring():

@@ -104,6 +104,10 @@ def test_a_drill_reads_what_is_stored_with_the_code_alone(stored, done, run, mon
     found = json.loads(done("keys", "drill", "--sample", "2", "--json"))
     assert (found["passed"], found["sealed"], len(found["opened"])) == (True, 3, 2)
     assert "3 of 3" in done("keys", "drill", "--copy", "backup.json")
+    # On a machine that has lost the keyring, too.
+    kept = (stored / "keyring.json").rename(stored / "elsewhere.json")
+    assert "3 of 3" in done("keys", "drill", "--copy", "backup.json")
+    kept.rename(stored / "keyring.json")
     # A backup that is older than a key is found out before it is needed.
     monkeypatch.setenv("SOVBROKER_PASSPHRASE", "a passphrase that the tests made up")
     done("keys", "rotate")
