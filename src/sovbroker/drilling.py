@@ -72,8 +72,9 @@ def drill(config: Config, key: KeyConfig, code: str, *, sample: int, copy: Path 
 
 
 def _with_code(key: KeyConfig, code: str, path: Path) -> Keyring:
-    others = recipients_at_hand(key)[: key.quorum - 1] if key.quorum > 1 else []
-    return Keyring.open(path, [RecoveryService(code), *others])
+    others = recipients_at_hand(key) if key.quorum > 1 else []
+    services = [RecoveryService(code), *others[: key.quorum - 1]]
+    return Keyring.open(path, services, closing=[one.close for one in others])
 
 
 def _sample(config: Config, key: KeyConfig, *, most: int) -> tuple[int, list[Placement]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from itertools import combinations
@@ -222,13 +223,14 @@ def open_keyring(key: KeyConfig) -> Keyring:
     Raises ConfigError where the file is open to others than the configuration says, or takes fewer: the policy judges
     what stands in the configuration.
     """
-    keyring = Keyring.open(key.path, recipients_at_hand(key))
-    try:
+    services = recipients_at_hand(key)
+    with ExitStack() as undo:
+        for service in services:
+            undo.callback(service.close)
+        keyring = undo.enter_context(Keyring.open(key.path, services, closing=[service.close for service in services]))
         _check_custody(key, keyring.status())
-    except BaseException:
-        keyring.close()
-        raise
-    return keyring
+        undo.pop_all()
+        return keyring
 
 
 def apply_recipients(key: KeyConfig) -> KeyringStatus:
@@ -236,9 +238,10 @@ def apply_recipients(key: KeyConfig) -> KeyringStatus:
 
     All of its services have to be at hand. The recovery code stays, where there is one and the configuration wants it.
     """
-    services = [open_recipient(one) for one in key.recipients if not one.offline]
-    escrows = {one.name: escrow_of(one) for one in key.recipients if one.offline}
-    with Keyring.open(key.path, services) as keyring:
+    with ExitStack() as opened:
+        services = _all_of_them(key, opened)
+        escrows = {one.name: escrow_of(one) for one in key.recipients if one.offline}
+        keyring = opened.enter_context(Keyring.open(key.path, services))
         keyring.entrust(services, escrows=escrows, quorum=key.quorum, recovery=key.recovery)
         return keyring.status()
 
@@ -264,11 +267,22 @@ def create_keyring(key: KeyConfig, *, passphrase: str | None = None) -> str | No
 
     Raises ConfigError where one of them is not at hand, and InvalidArgument for a quorum that cannot be met.
     """
-    services = [open_recipient(one, passphrase=passphrase) for one in key.recipients if not one.offline]
-    escrows = {one.name: escrow_of(one) for one in key.recipients if one.offline}
-    keyring, code = Keyring.create(key.path, services, recovery=key.recovery, escrows=escrows, quorum=key.quorum)
-    keyring.close()
-    return code
+    with ExitStack() as opened:
+        services = _all_of_them(key, opened, passphrase=passphrase)
+        escrows = {one.name: escrow_of(one) for one in key.recipients if one.offline}
+        keyring, code = Keyring.create(key.path, services, recovery=key.recovery, escrows=escrows, quorum=key.quorum)
+        keyring.close()
+        return code
+
+
+def _all_of_them(key: KeyConfig, opened: ExitStack, *, passphrase: str | None = None) -> list[KeyService]:
+    """Return the services of a keyring, every one that does not lie offline; `opened` closes them."""
+    services: list[KeyService] = []
+    for one in key.recipients:
+        if not one.offline:
+            services.append(open_recipient(one, passphrase=passphrase))
+            opened.callback(services[-1].close)
+    return services
 
 
 def escrow_of(recipient: RecipientConfig) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from sovbroker.catalogue.facts import KeyHolder
 from sovbroker.config import parse_config
 from sovbroker.errors import ConfigError, KeyUnavailable
+from sovbroker.keyrings import Keyrings
 from sovbroker.keys import EscrowService, Keyring, RecoveryService, new_escrow
 from sovbroker.opening import world_of
 from sovbroker.policy import loads
@@ -19,6 +20,7 @@ from sovbroker.recipients import (
     holders_of,
     open_keyring,
     open_recipient,
+    service_of,
 )
 
 POLICY = """
@@ -295,3 +297,25 @@ def test_an_escrow_without_a_half_says_so(tmp_path, pairs):
     with pytest.raises(ConfigError, match="cannot read the public half"):
         create_keyring(key)
     assert not key.path.exists()
+
+
+def test_key_services_are_given_back(tmp_path, pairs, monkeypatch):
+    """With the keyring, with the broker's keyrings, and where it does not open at all."""
+    closed = []
+    monkeypatch.setattr(EscrowService, "close", lambda self: closed.append(self.name))
+    key = ring(tmp_path, "paris", "berlin")
+    create_keyring(key)
+    assert sorted(closed) == ["berlin", "paris"]
+    closed.clear()
+    keyrings = Keyrings({"main": service_of(key)})
+    keyrings.domain("main")
+    assert closed == []
+    keyrings.close()
+    assert sorted(closed) == ["berlin", "paris"]
+    closed.clear()
+    apply_recipients(ring(tmp_path, "paris", "berlin", quorum=2))
+    assert sorted(closed) == ["berlin", "paris"]
+    closed.clear()
+    with pytest.raises(ConfigError, match="takes 2"):
+        open_keyring(key)
+    assert set(closed) == {"berlin", "paris"}

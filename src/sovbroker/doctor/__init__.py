@@ -193,7 +193,8 @@ def _keyring(key: KeyConfig) -> KeyringState:
     except SovbrokerError as error:
         return replace(state, error=error)
     try:
-        recipients_at_hand(key)
+        for service in recipients_at_hand(key):
+            service.close()
     except ConfigError as error:
         return replace(state, locked=str(error))
     try:

@@ -65,7 +65,7 @@ class Keyring:
     Several processes may share the file: a domain that another process made is found.
     """
 
-    __slots__ = ("_cache", "_kids", "_lock", "_path", "_ring", "_ring_key", "_services")
+    __slots__ = ("_cache", "_closing", "_kids", "_lock", "_path", "_ring", "_ring_key", "_services")
 
     def __init__(self, path: Path, services: Mapping[str, Service], ring: Ring, key: Secret, cache: Cache) -> None:
         self._path = path
@@ -74,6 +74,7 @@ class Keyring:
         self._cache = cache
         self._adopt(ring)
         self._lock = ForkLock()
+        self._closing: tuple[Callable[[], None], ...] = ()
 
     @classmethod
     def create(
@@ -124,11 +125,13 @@ class Keyring:
         lifetime: timedelta = LIFETIME,
         uses: int = USES,
         clock: Callable[[], float] = time.monotonic,
+        closing: Sequence[Callable[[], None]] = (),
     ) -> Self:
         """Open the keyring file with one of its recipients, or with several: a key service, the recovery code.
 
         Services are asked in the order in which they are given, until one opens the keyring, or as many as its quorum
-        says. Domain keys are unwrapped again after `lifetime` or `uses` uses; `clock` tells seconds. Raises
+        says. Domain keys are unwrapped again after `lifetime` or `uses` uses; `clock` tells seconds. What is `closing`
+        is called by `close`: it gives services back that are this keyring's alone. Raises
         KeyUnavailable when the file is missing, readable by others or damaged, or the services do not open it;
         UnknownFormat for what is no keyring or was written by a newer version.
         """
@@ -137,7 +140,9 @@ class Keyring:
         loaded = file.load(place)
         key = _open_seal(Custody.of(loaded.ring, services), loaded.ring, place)
         ring = loaded.verify(key.reveal(), place)
-        return cls(place, services, ring, key, _cache(lifetime, uses, clock))
+        keyring = cls(place, services, ring, key, _cache(lifetime, uses, clock))
+        keyring._closing = tuple(closing)
+        return keyring
 
     def domain(self, name: str) -> DomainKey:
         """Return the current key of a domain; the first call for a domain makes one and writes it to the file."""
@@ -283,6 +288,8 @@ class Keyring:
         """Wipe the keys that are held. May be called twice; a closed keyring raises KeyUnavailable."""
         self._cache.clear()
         self._ring_key.wipe()
+        for give_back in self._closing:
+            give_back()
 
     def __enter__(self) -> Self:
         """Return the keyring itself."""
