@@ -7,6 +7,7 @@ is told of a keyring follows from that: it is in a zone when those outside of th
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ __all__ = [
     "FILE",
     "KeyConfig",
     "RecipientConfig",
+    "alone",
     "apply_recipients",
     "attested",
     "create_keyring",
@@ -105,11 +107,21 @@ def passphrase_of(source: SecretSource) -> RecipientConfig:
     return RecipientConfig(PassphraseService.name, FILE, passphrase=source)
 
 
-def attested(*, located: frozenset[str] | None, controlled: frozenset[str] | None) -> Facts:
+STATED: Final = Evidence(Basis.ATTESTED, Confidence.HIGH, note="stated in the configuration")
+
+
+def attested(
+    *,
+    located: frozenset[str] | None,
+    controlled: frozenset[str] | None,
+    unaided: Fact[frozenset[str]] | None = None,
+) -> Facts:
     """Return facts that the operator states in the configuration; what is not stated is unknown."""
-    evidence = Evidence(Basis.ATTESTED, Confidence.HIGH, note="stated in the configuration")
     return Facts(
-        located=Fact(located, evidence), controlled=Fact(controlled, evidence), technology=Fact(None, evidence)
+        located=Fact(located, STATED),
+        controlled=Fact(controlled, STATED),
+        technology=Fact(None, STATED),
+        alone=unaided,
     )
 
 
@@ -132,10 +144,11 @@ def holders_of(key: KeyConfig) -> tuple[KeyHolder, ...]:
     for chosen in combinations(parts, within):
         facts = _all_of([located for _, located, _ in chosen]), _all_of([controlled for _, _, controlled in chosen])
         ways.setdefault(facts, ", ".join(name for name, _, _ in chosen))
+    unaided = Fact(alone([controlled for _, _, controlled in parts], key.quorum), STATED)
     return tuple(
         KeyHolder(
             key.name if len(ways) == 1 else f"{key.name} ({names})",
-            attested(located=located, controlled=controlled),
+            attested(located=located, controlled=controlled, unaided=unaided),
             keyring=key.name,
         )
         for (located, controlled), names in ways.items()
@@ -146,6 +159,18 @@ def _all_of(countries: Sequence[frozenset[str] | None]) -> frozenset[str] | None
     """Return the countries of several; None where those of one are unknown."""
     known = [one for one in countries if one is not None]
     return frozenset[str]().union(*known) if len(known) == len(countries) else None
+
+
+def alone(controlled: Sequence[frozenset[str] | None], quorum: int) -> frozenset[str] | None:
+    """Return the countries whose law reaches as many recipients as it takes; None where it could be any country.
+
+    A recipient of which nothing is known may be reached by any of them.
+    """
+    unknown = sum(one is None for one in controlled)
+    if unknown >= quorum:
+        return None
+    reached = Counter(country for one in controlled for country in one or ())
+    return frozenset(country for country, times in reached.items() if times + unknown >= quorum)
 
 
 def service_of(key: KeyConfig) -> Service:

@@ -56,6 +56,8 @@ ZONES = {
     "european": {"located": ["EEA"], "controlled": ["EEA"]},
     "french": {"located": ["FR"]},
     "tech": {"technology": ["EU"]},
+    "split": {"alone": []},
+    "shared": {"alone": ["EU"]},
     "somewhere": {"located": ["known"], "qualified": ["secnumcloud"]},
     "seal": {"seal": {"framework": "1.2.1", "assessor": ["ec", "buyer"], "SOV-1": 2, "SOV-3": 1}},
     "scored": {"seal": {"framework": "1.2.1", "SOV-1": 3}},
@@ -201,6 +203,10 @@ class Chance(random.Random):
             ],
         }
 
+    def holder(self, name):
+        more = {"alone": self.fact(["", "", "FR", "US", None])} if self.one_in(2) else {}
+        return self.subject(name) | more
+
     def target(self, name):
         more = {
             "site": self.choice(["", "s1", "s2", name]),
@@ -232,7 +238,7 @@ class Chance(random.Random):
         return {
             "policy": document,
             "targets": {name: self.target(name) for name in targets},
-            "keys": {name: self.subject(name) for name in self.choice([[], ["k1"], ["k1", "k2"], ["k1", "k2"]])},
+            "keys": {name: self.holder(name) for name in self.choice([[], ["k1"], ["k1", "k2"], ["k1", "k2"]])},
             "day": self.choice(DAYS).isoformat(),
             "objects": [self.object(document, keys) for _ in range(OBJECTS_EACH)],
         }
@@ -258,6 +264,8 @@ def built(spec):
         qualified.append(maker.qualified("secnumcloud", q["version"], status=Status(q["status"]), until=until, **own))
     seal = [maker.scored(s["framework"], s["assessor"], s["levels"], **evidence(s)) for s in spec["seal"]]
     more = {name: spec[name] for name in ("site", "cost", "latency") if name in spec}
+    if "alone" in spec:
+        more["alone"] = maker.fact(spec["alone"]["countries"], **evidence(spec["alone"]))
     return (located, controlled, *qualified), {"technology": technology, "seal": seal, **more}
 
 

@@ -2,9 +2,12 @@
 
 import textwrap
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sovbroker.catalogue.facts import KeyHolder
 from sovbroker.config import parse_config
@@ -14,6 +17,7 @@ from sovbroker.keys import EscrowService, Keyring, RecoveryService, new_escrow
 from sovbroker.opening import world_of
 from sovbroker.policy import loads
 from sovbroker.recipients import (
+    alone,
     apply_recipients,
     create_keyring,
     find_key_service,
@@ -31,6 +35,8 @@ default: secret
 zones:
   european: {located: [EEA], controlled: [EEA]}
   anywhere: {}
+  split: {alone: []}
+  ours: {alone: [EEA]}
 require:
   secret: {store: {anywhere: {encrypt: client, keys: european}}}
 """
@@ -57,10 +63,12 @@ def several(*places: str | None, quorum: int = 1, recovery: bool = False):
     return keyring("\n".join(lines))
 
 
-def european(key) -> bool:
-    """Whether the policy takes a keyring for one in Europe."""
+def european(key, zone: str = "european") -> bool:
+    """Whether the policy takes a keyring for one in a zone, which is Europe where none is named."""
     config = parse_config("sovbroker: 1\ntargets: [{at: memory}]", file=Path("/nowhere/sovbroker.yaml"))
-    policy = loads(POLICY, targets=world_of(config).targets, keys=holders_of(key))
+    policy = loads(
+        POLICY.replace("keys: european", f"keys: {zone}"), targets=world_of(config).targets, keys=holders_of(key)
+    )
     decision = policy.decide("a", label="secret")
     # However it holds the keys, it is this one.
     assert all(choice.keys == (key.name,) for choice in decision.targets)
@@ -160,6 +168,42 @@ def test_an_unknown_key_service_has_a_suggestion():
 def test_a_keyring_is_where_those_outside_cannot_open_it(places, quorum, inside):
     """With fewer of them than it takes, they need somebody inside."""
     assert european(several(*places, quorum=quorum)) is inside
+
+
+@pytest.mark.parametrize(
+    ("places", "quorum", "split", "ours"),
+    [
+        (["FR"], 1, False, True),
+        (["US"], 1, False, False),
+        (["FR", "FR"], 2, False, True),
+        (["FR", "DE"], 2, True, True),
+        (["US", "CH"], 2, True, True),
+        (["FR", "DE", "DE"], 2, False, True),
+        (["FR", "DE", "US"], 2, True, True),
+        (["US", "US", "FR"], 2, False, False),
+        (["US", "US", "FR"], 3, True, True),
+        (["FR", None], 2, False, True),
+        (["US", None], 2, False, False),
+        (["FR", "DE", None], 3, True, True),
+        ([None, None], 2, False, False),
+    ],
+)
+def test_who_opens_a_keyring_alone(places, quorum, split, ours):
+    """A country does whose law reaches as many recipients as it takes; it may reach one that nothing is known of."""
+    key = several(*places, quorum=quorum)
+    assert (european(key, "split"), european(key, "ours")) == (split, ours)
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.frozensets(st.sampled_from("ABC"), min_size=1)), min_size=1, max_size=5),
+    st.integers(1, 5),
+)
+def test_who_opens_alone_is_whoever_reaches_enough_whatever_is_unknown(controlled, quorum):
+    """Against the definition, tried on every way in which the unknown ones may be reached."""
+    found = alone(controlled, quorum)
+    worlds = product(*([one] if one is not None else [frozenset(), *map(frozenset, "ABCD")] for one in controlled))
+    able = {c for world in worlds for c in "ABCD" if sum(c in one for one in world) >= quorum}
+    assert found == (None if "D" in able else able)
 
 
 def test_a_recovery_code_counts_with_the_recipients():

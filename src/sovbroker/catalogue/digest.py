@@ -28,5 +28,7 @@ def _canonical(value: object) -> str:
         return f"({','.join(map(_canonical, value))})"  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]  # a tuple of anything
     names: Iterable[str] = getattr(type(value), "__dataclass_fields__", ())
     if names:
-        return f"<{','.join(f'{name}={_canonical(getattr(value, name))}' for name in names)}>"
+        told = [(name, getattr(value, name)) for name in names]
+        # A fact that only some things have is not told of the others, so that their digest stays what it was.
+        return f"<{','.join(f'{name}={_canonical(one)}' for name, one in told if (name, one) != ('alone', None))}>"
     return repr(str(value))

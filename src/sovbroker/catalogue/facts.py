@@ -137,17 +137,33 @@ class SealScore:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the law asks of a place, for a target and for a key service alike. Countries are ISO 3166-1 alpha-2."""
+    """What the law asks of a place, for a target and for a key service alike. Countries are ISO 3166-1 alpha-2.
+
+    `alone` is for what several parties keep between them: the countries whose law reaches as many of these as it takes,
+    which may be none. None: one party has it all.
+    """
 
     located: Fact[frozenset[str]]
     controlled: Fact[frozenset[str]]
     technology: Fact[frozenset[str]]
     qualified: tuple[Qualification, ...] = ()
     seal: tuple[SealScore, ...] = ()
+    alone: Fact[frozenset[str]] | None = None
+
+    @property
+    def unaided(self) -> Fact[frozenset[str]]:
+        """The countries whose law alone opens what is kept there.
+
+        Where one party has it all, those are the countries whose law reaches that party.
+        """
+        if self.alone is not None:
+            return self.alone
+        # An operator that nobody reaches is one of which nothing is known.
+        return Fact(self.controlled.value or None, self.controlled.evidence)
 
     def epochs(self) -> frozenset[date]:
         """Return the days on which one of these facts begins to count no more."""
-        facts = (self.located.evidence, self.controlled.evidence, self.technology.evidence)
+        facts = (self.located.evidence, self.controlled.evidence, self.technology.evidence, self.unaided.evidence)
         every = (*facts, *(q.evidence for q in self.qualified), *(s.evidence for s in self.seal))
         return frozenset(e.expires for e in every if e.expires is not None)
 

@@ -64,12 +64,16 @@ def _holder(zones: list[Zone]) -> KeyHolder | None:
                 name = predicate.ids[0]
             case _:
                 assert_never(predicate)
+    asked = set(countries)
+    # A keyring that nobody opens alone is in every list of those who may.
+    countries.pop(Axis.ALONE, None)
     if not all(countries.values()):
         return None
     facts = Facts(
         located=_fact(countries.get(Axis.LOCATED)),
         controlled=_fact(countries.get(Axis.CONTROLLED)),
         technology=_fact(countries.get(Axis.TECHNOLOGY)),
+        alone=Fact(frozenset[str](), ASSUMED) if Axis.ALONE in asked else None,
         qualified=tuple(Qualification(s, Status.QUALIFIED, ASSUMED, v) for s, v in sorted(schemes.items())),
         seal=tuple(scores),
     )

@@ -81,6 +81,7 @@ class ZoneDoc:
     located: tuple[Word, ...] | None = None
     controlled: tuple[Word, ...] | None = None
     technology: tuple[Word, ...] | None = None
+    alone: tuple[Word, ...] | None = None
     qualified: tuple[Word, ...] | None = None
     seal: SealDoc | None = None
     provider: tuple[Word, ...] | None = None

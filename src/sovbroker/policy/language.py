@@ -110,6 +110,7 @@ ZONE: Final = Record(
         "located": optional(NAMES),
         "controlled": optional(NAMES),
         "technology": optional(NAMES),
+        "alone": optional(PLACES),
         "qualified": optional(ListOf(Text(wanted="a scheme such as `hds` or `secnumcloud>=3.2`", most=64), least=1)),
         "seal": optional(SEAL),
         "provider": optional(PLACES),

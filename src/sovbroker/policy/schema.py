@@ -100,6 +100,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "located": "Every country where the bytes are is one of these.",
         "controlled": "Every country whose law reaches the operator is one of these.",
         "technology": "Every country whose technology it depends on is one of these.",
+        "alone": "Every country whose law alone opens it is one of these; there may be none.",
         "qualified": "Every one of these qualifications is held today.",
         "seal": "The least levels of the EU Cloud Sovereignty Framework, by one version of it.",
         "provider": "The provider is one of these.",
@@ -190,7 +191,7 @@ def _refined(made: Json) -> Json:
     definitions = made["$defs"]
     zone, rule = definitions["zone"]["properties"], definitions["rule"]["properties"]
     definitions["country"] = {"enum": [*sorted(GROUPS), zonedocs.KNOWN, *sorted(COUNTRIES)]}
-    for axis in ("located", "controlled", "technology"):
+    for axis in ("located", "controlled", "technology", "alone"):
         zone[axis] = zone[axis] | {"items": {"$ref": "#/$defs/country"}}
     scheme = {"pattern": anchored(zonedocs.SCHEME.pattern)}
     zone["qualified"] = zone["qualified"] | {"items": _both(zone["qualified"]["items"], scheme)}

@@ -29,6 +29,7 @@ def build_zone(name: str, doc: ZoneDoc, findings: Findings, *, schemes: Iterable
         (Axis.LOCATED, doc.located),
         (Axis.CONTROLLED, doc.controlled),
         (Axis.TECHNOLOGY, doc.technology),
+        (Axis.ALONE, doc.alone),
     ):
         if words is not None:
             predicates.append(_within(axis, words, findings))

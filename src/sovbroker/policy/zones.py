@@ -28,11 +28,12 @@ __all__ = ["Axis", "Named", "Predicate", "Qualified", "Seal", "Subject", "Within
 
 
 class Axis(StrEnum):
-    """The three separate questions about countries."""
+    """The separate questions about countries."""
 
     LOCATED = "located"
     CONTROLLED = "controlled"
     TECHNOLOGY = "technology"
+    ALONE = "alone"
 
     @property
     def phrase(self) -> str:
@@ -44,6 +45,8 @@ class Axis(StrEnum):
                 return "reached by the law of"
             case Axis.TECHNOLOGY:
                 return "dependent on technology of"
+            case Axis.ALONE:
+                return "opened by the law alone of"
             case _:
                 assert_never(self)
 
@@ -94,16 +97,19 @@ class Within:
         """Say why the predicate is not met; "" when it is."""
         fact = self._fact(subject.facts)
         found = fact.value
-        # A fact that names no country is no answer: "every one of none" must not satisfy.
-        if found and found <= self.countries and fact.evidence.supports(day):
-            return ""
-        if not found:
+        # A fact that names no country is no answer: "every one of none" must not satisfy. Only that nobody can do
+        # something alone is one.
+        told = found is not None if self.axis is Axis.ALONE else bool(found)
+        if found is None or not told:
             return f"{self.axis.value}: unknown"
+        if found <= self.countries and fact.evidence.supports(day):
+            return ""
         reason = doubt(fact.evidence, day)
         outside = ", ".join(sorted(found - self.countries))
         if not outside:
             return f"{self.axis.value}: {reason}"
-        return f"{self.axis.phrase} {outside}, not only {', '.join(self.names)}" + (f" ({reason})" if reason else "")
+        within = f", not only {', '.join(self.names)}" if self.names else ""
+        return f"{self.axis.phrase} {outside}{within}" + (f" ({reason})" if reason else "")
 
     def grounds(self, subject: Subject) -> tuple[Evidence, ...]:
         """Return the evidence of what the predicate looks at."""
@@ -117,6 +123,8 @@ class Within:
                 return facts.controlled
             case Axis.TECHNOLOGY:
                 return facts.technology
+            case Axis.ALONE:
+                return facts.unaided
             case _:
                 assert_never(self.axis)
 

@@ -53,11 +53,11 @@ class World:
     def scored(self, framework, assessor, levels, **evidence):
         return SealScore(framework, assessor, tuple(sorted(levels.items())), self.evidence(**evidence))
 
-    def facts(self, located="FR", controlled="FR", *qualified, technology=None, seal=()):
+    def facts(self, located="FR", controlled="FR", *qualified, technology=None, seal=(), alone=None):
         def fact(given):
             return given if isinstance(given, Fact) else self.fact(given)
 
-        return Facts(fact(located), fact(controlled), fact(technology), tuple(qualified), tuple(seal))
+        return Facts(fact(located), fact(controlled), fact(technology), tuple(qualified), tuple(seal), alone)
 
     def target(self, name, located="FR", controlled="FR", *qualified, **fields):
         provider, _, region = name.partition("/")
@@ -210,13 +210,9 @@ class Reference:
         return good and (evidence.expires is None or day < evidence.expires)
 
     def inside(self, zone: Mapping, thing, day: date) -> bool:
-        for axis in ("located", "controlled", "technology"):
-            if axis in zone:
-                fact = getattr(thing.facts, axis)
-                if not fact.value or not self.counts(fact.evidence, day):
-                    return False
-                if "known" not in zone[axis] and not fact.value <= expand(zone[axis]):
-                    return False
+        for axis in ("located", "controlled", "technology", "alone"):
+            if axis in zone and not self.among(zone[axis], axis, thing.facts, day):
+                return False
         for asked in zone.get("qualified", []):
             scheme, _, version = asked.partition(">=")
             least = [int(n) for n in version.split(".")] if version else None
@@ -233,6 +229,13 @@ class Reference:
         if "provider" in zone and getattr(thing, "provider", None) not in zone["provider"]:
             return False
         return not ("target" in zone and thing.id not in zone["target"])
+
+    def among(self, asked, axis, facts, day):
+        nobody = axis == "alone" and facts.alone is not None
+        fact = getattr(facts, "controlled" if axis == "alone" and not nobody else axis)
+        if fact.value is None or (not fact.value and not nobody) or not self.counts(fact.evidence, day):
+            return False
+        return "known" in asked or fact.value <= expand(asked)
 
     def scores(self, asked, score, day):
         return (

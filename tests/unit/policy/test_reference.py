@@ -17,6 +17,8 @@ ZONES = {
     "european": {"located": ["EEA"], "controlled": ["EEA"]},
     "french": {"located": ["FR"]},
     "tech": {"technology": ["EU"]},
+    "split": {"alone": []},
+    "shared": {"alone": ["EU"]},
     "somewhere": {"located": ["known"], "qualified": ["secnumcloud"]},
     "seal": {"seal": {"framework": "1.2.1", "assessor": ["ec", "buyer"], "SOV-1": 2, "SOV-3": 1}},
     "mine": {"provider": ["p1", "p2"]},
@@ -165,7 +167,10 @@ def worlds(draw, world):
         for name in ids
     ]
     holders = [
-        world.keys(name, *place(name), seal=seal()) for name in draw(st.sampled_from([[], ["k1"], ["k1", "k2"]]))
+        world.keys(
+            name, *place(name), seal=seal(), alone=draw(st.sampled_from([None, fact(["", "", "FR", "US", None])]))
+        )
+        for name in draw(st.sampled_from([[], ["k1"], ["k1", "k2"]]))
     ]
     return targets, holders
 

@@ -30,6 +30,25 @@ def test_countries(world, unmet):
     assert unmet(TECHNOLOGY, technology="US") == "dependent on technology of US, not only EEA"
 
 
+def test_who_opens_it_alone(world):
+    def unmet(countries, alone=None, controlled="FR"):
+        holder = world.keys("k", "FR", controlled, alone=None if alone is None else world.fact(alone))
+        return Within(Axis.ALONE, tuple(sorted(countries)), countries).unmet(Subject.of(holder), world.today)
+
+    nobody = frozenset[str]()
+    assert unmet(nobody, "") == unmet(EEA, "") == unmet(EEA, "FR", "US") == ""
+    assert unmet(nobody, "FR") == "opened by the law alone of FR"
+    assert unmet(EEA, "FR US") == "opened by the law alone of US, not only DE, FR, NL"
+    assert unmet(EEA) == ""
+    # One party has it all: whoever reaches that opens it.
+    assert unmet(nobody) == "opened by the law alone of FR"
+    assert unmet(nobody, controlled=None) == unmet(nobody, controlled="") == "alone: unknown"
+    unknown = world.keys("k", alone=world.fact(None))
+    doubted = world.keys("k", alone=world.fact("", basis=Basis.MEMORY))
+    for holder, said in ((unknown, "alone: unknown"), (doubted, "alone: known only from memory")):
+        assert Within(Axis.ALONE, (), nobody).unmet(Subject.of(holder), world.today) == said
+
+
 def test_a_fact_counts_only_when_it_is_trusted_and_live(world, unmet):
     assert unmet(LOCATED, world.fact("FR", basis=Basis.MEMORY)) == "located: known only from memory"
     both = world.fact("US FR", basis=Basis.MEMORY)

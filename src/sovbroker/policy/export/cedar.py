@@ -19,14 +19,16 @@ from sovbroker.policy.documents import OBJECTIVES
 from sovbroker.policy.mode import Mode
 from sovbroker.policy.policy import Policy
 from sovbroker.policy.rulebook import Alternative, Requirement, Waiver
-from sovbroker.policy.zones import Named, Predicate, Qualified, Seal, Subject, Within, Zone
+from sovbroker.policy.zones import Axis, Named, Predicate, Qualified, Seal, Subject, Within, Zone
 
 __all__ = ["Cedar", "to_cedar"]
 
 PARTS: Final = 4
 STEP: Final = 10_000
-ATTRIBUTES: Final = ("provider", "names", "located", "controlled", "technology", "qualified", "seal")
+ATTRIBUTES: Final = ("provider", "names", "located", "controlled", "technology", "alone", "qualified", "seal")
 KEYED: Final = f"({' && '.join(f'context.key has {name}' for name in ATTRIBUTES)})"
+
+UNKNOWN: Final = "unknown"
 
 HEAD: Final = """\
 // The policy `{name}` in Cedar, for {day}. SHA-256 of what it says: {digest}
@@ -52,6 +54,7 @@ entity Target, KeyService = {{
   located: Set<String>,
   controlled: Set<String>,
   technology: Set<String>,
+  alone: Set<String>,
   qualified: Qualified,
   seal: Scores,
 }};
@@ -175,11 +178,14 @@ class _Export:
 
     def _predicate(self, predicate: Predicate, thing: str) -> str:
         match predicate:
+            case Within(Axis.ALONE) if not predicate.countries:
+                return f"{thing}.alone.isEmpty()"
             case Within():
                 axis, name = f"{thing}.{predicate.axis.value}", ", ".join(predicate.names)
                 self.countries[name] = sorted(predicate.countries)
                 # Of no country, all are anywhere: what is not known must not satisfy.
-                return f"!{axis}.isEmpty() && Countries::{_text(name)}.every.containsAll({axis})"
+                known = "" if predicate.axis is Axis.ALONE else f"!{axis}.isEmpty() && "
+                return f"{known}Countries::{_text(name)}.every.containsAll({axis})"
             case Qualified():
                 self.schemes.add(predicate.scheme)
                 scheme = _text(predicate.scheme)
@@ -211,6 +217,8 @@ class _Export:
             "located": self._countries(facts.located),
             "controlled": self._countries(facts.controlled),
             "technology": self._countries(facts.technology),
+            # That nobody does it alone is an answer, so what is not known is a country of no list.
+            "alone": self._countries(facts.unaided) if facts.unaided.supports(self.day) else [UNKNOWN],
             "qualified": self._qualified(facts),
             "seal": self._seal(facts),
         }

@@ -208,6 +208,7 @@ def _subject(thing: Target | KeyHolder) -> dict[str, object]:
         "located": _fact(facts.located),
         "controlled": _fact(facts.controlled),
         "technology": _fact(facts.technology),
+        "alone": _fact(facts.unaided) | {"known": facts.unaided.value is not None},
         "qualified": [
             {"scheme": q.scheme, "status": q.status.value, "version": list(q.version)} | _evidence(q.evidence)
             for q in facts.qualified

@@ -190,6 +190,16 @@ holds(predicate, subject) if {
 	every country in fact.countries { country in allowed }
 }
 
+# That nobody opens it alone is an answer.
+holds(predicate, subject) if {
+	predicate.alone
+	allowed := {country | some name in predicate.alone; some country in object.get(groups, name, [name])}
+	fact := subject.alone
+	supported(fact)
+	fact.known
+	every country in fact.countries { country in allowed }
+}
+
 holds(predicate, subject) if {
 	some found in subject.qualified
 	found.scheme == predicate.qualified

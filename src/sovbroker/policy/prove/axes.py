@@ -138,6 +138,8 @@ def _countries(axis: Axis, asked: _Asked) -> Range:
                 return Traits(controlled=countries)
             case Axis.TECHNOLOGY:
                 return Traits(technology=countries)
+            case Axis.ALONE:
+                return Traits(alone=countries)
 
     known: dict[int, frozenset[str]] = {}
     for country in (*FAMILIAR, *sorted(COUNTRIES)):
@@ -147,8 +149,10 @@ def _countries(axis: Axis, asked: _Asked) -> Range:
                 seen |= bit
         known.setdefault(seen, frozenset({country}))
     pairs = _closed(known, lambda a, b: a & b, lambda a, b: a | b)
-    outcomes = (asked.outcome(traits(countries)) for countries in pairs.values())
-    return Range(_simplest([asked.outcome(Traits()), *outcomes]), len(pairs) <= CLOSURE_MAX)
+    found = [asked.outcome(Traits()), *(asked.outcome(traits(countries)) for countries in pairs.values())]
+    if axis is Axis.ALONE:
+        found.append(asked.outcome(Traits(alone=frozenset())))
+    return Range(_simplest(found), len(pairs) <= CLOSURE_MAX)
 
 
 def _closed(

@@ -50,6 +50,7 @@ class Traits:
     qualified: tuple[tuple[str, tuple[int, ...]], ...] = ()
     seal: tuple[tuple[str, str, tuple[tuple[str, int], ...]], ...] = ()
     name: Name | None = None
+    alone: frozenset[str] | None = None
 
     def __add__(self, other: Traits) -> Traits:
         """Return what both say."""
@@ -60,12 +61,15 @@ class Traits:
             self.qualified + other.qualified,
             self.seal + other.seal,
             other.name or self.name,
+            self.alone if other.alone is None else other.alone | (self.alone or frozenset()),
         )
 
     @property
     def cost(self) -> int:
         """How many facts there are: of two places that a policy cannot tell apart, the simpler one is shown."""
         countries = len(self.located) + len(self.controlled) + len(self.technology)
+        # Nobody is a thing to read as well, and more of one than somebody.
+        countries += 0 if self.alone is None else len(self.alone) or 2
         # A version and each level of a score are something to read, too.
         schemes = sum(2 if version else 1 for _, version in self.qualified)
         scores = sum(1 + len(levels) for _, _, levels in self.seal)
@@ -83,6 +87,7 @@ class Traits:
             countries(self.technology),
             tuple(Qualification(scheme, Status.QUALIFIED, VOUCHED, version) for scheme, version in self.qualified),
             tuple(SealScore(framework, assessor, levels, VOUCHED) for framework, assessor, levels in self.seal),
+            Fact(self.alone, VOUCHED),
         )
 
     def target(self) -> Target:
@@ -104,6 +109,8 @@ class Traits:
         ):
             if countries:
                 found[axis] = sorted(countries)
+        if self.alone is not None:
+            found["alone"] = sorted(self.alone)
         if self.qualified:
             found["qualified"] = [
                 {"scheme": scheme, **({"version": ".".join(map(str, version))} if version else {})}
@@ -127,6 +134,7 @@ class Traits:
             )
             if countries
         ]
+        said += [] if self.alone is None else [f"opened alone by {'+'.join(sorted(self.alone)) or 'nobody'}"]
         said += [
             f"qualified {scheme}{' ' + '.'.join(map(str, version)) if version else ''}"
             for scheme, version in self.qualified

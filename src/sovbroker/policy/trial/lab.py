@@ -55,16 +55,20 @@ def _facts(doc: FactsDoc, findings: Findings) -> Facts:
         technology=_countries(doc.technology, findings),
         qualified=tuple(map(_qualification, doc.qualified)),
         seal=tuple(_score(score, findings) for score in doc.seal),
+        alone=Fact(None if doc.alone is None else _known(doc.alone, findings), _vouched(None)),
     )
 
 
 def _countries(words: Iterable[Word], findings: Findings) -> Fact[frozenset[str]]:
-    found = frozenset(map(str, words))
+    return Fact(_known(words, findings) or None, _vouched(None))
+
+
+def _known(words: Iterable[Word], findings: Findings) -> frozenset[str]:
     for word in words:
         if str(word) not in COUNTRIES:
             message = f"unknown country `{word}`"
             findings.error(codes.NO_COUNTRY, word.place, message, suggest(word, COUNTRIES))
-    return Fact(found or None, _vouched(None))
+    return frozenset(map(str, words))
 
 
 def _qualification(doc: QualifiedDoc) -> Qualification:

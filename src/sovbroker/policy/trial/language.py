@@ -94,6 +94,7 @@ class FactsDoc:
     located: tuple[Word, ...] = ()
     controlled: tuple[Word, ...] = ()
     technology: tuple[Word, ...] = ()
+    alone: tuple[Word, ...] | None = None
     qualified: tuple[QualifiedDoc, ...] = ()
     seal: tuple[ScoreDoc, ...] = ()
     site: Word | None = None
@@ -162,7 +163,8 @@ def cases_of(*, sovbroker_tests: str, **rest: object) -> CasesDoc:  # noqa: ARG0
 
 ID: Final = Text(r"[A-Za-z0-9][A-Za-z0-9_./@:-]{0,127}", "a target such as `provider/region`", most=128)
 PLACES: Final = ListOf(ID)
-COUNTRIES: Final = ListOf(Text(r"[A-Z]{2}", "a country's two capital letters, such as FR"), least=1)
+COUNTRY: Final = Text(r"[A-Z]{2}", "a country's two capital letters, such as FR")
+COUNTRIES: Final = ListOf(COUNTRY, least=1)
 NUMBER: Final = Parsed(Decimal, Text(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", "a number such as 0.01, not below 0", most=20))
 
 QUALIFIED: Final = Record(
@@ -187,6 +189,7 @@ ABOUT_A_PLACE: Final = {
     "located": optional(COUNTRIES),
     "controlled": optional(COUNTRIES),
     "technology": optional(COUNTRIES),
+    "alone": optional(ListOf(COUNTRY)),
     "qualified": optional(ListOf(QUALIFIED, least=1)),
     "seal": optional(ListOf(SCORE, least=1)),
 }

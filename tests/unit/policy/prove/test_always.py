@@ -55,7 +55,10 @@ def facts(told):
         for s in told.get("seal", [])
     ]
     return catalogue.Facts(
-        countries("located"), countries("controlled"), countries("technology"), tuple(schemes), tuple(scores)
+        *(countries(axis) for axis in ("located", "controlled", "technology")),
+        tuple(schemes),
+        tuple(scores),
+        countries("alone"),
     )
 
 
