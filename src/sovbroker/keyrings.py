@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sovbroker.catalogue.facts import KeyHolder
 from sovbroker.errors import KeyUnavailable
@@ -34,9 +35,12 @@ class Keyrings:
         self._open: dict[str, Keyring] = {}
         self._pid = os.getpid()
 
-    def domain(self, name: str) -> DomainKey:
-        """Return the current key of a domain. Raises KeyUnavailable, which says what is missing."""
-        return self.keyring(name).domain(name)
+    def domain(self, name: str, *, within: timedelta | None = None) -> DomainKey:
+        """Return the current key of a domain. Raises KeyUnavailable, which says what is missing.
+
+        `within`: a key service has to have opened it in that time, or has to do so now.
+        """
+        return self.keyring(name).domain(name, within=within)
 
     def by_kid(self, name: str, kid: str) -> DomainKey:
         """Return the key of a domain that has the opaque id `kid`. Raises KeyUnavailable."""

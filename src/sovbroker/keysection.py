@@ -7,14 +7,19 @@ them under `recipients`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Final
 
+from sovbroker.catalogue.facts import Qualification, Status
 from sovbroker.document import (
+    Day,
     Findings,
     Flag,
+    Invalid,
     Kind,
+    ListOf,
     MapOf,
     Node,
     Place,
@@ -25,14 +30,17 @@ from sovbroker.document import (
     Word,
     optional,
     required,
+    suggest,
 )
 from sovbroker.keys import PassphraseService
-from sovbroker.recipients import ESCROW, FILE, KeyConfig, RecipientConfig, Setting
+from sovbroker.policy.vocabulary import SCHEMES
+from sovbroker.recipients import ESCROW, FILE, STATED, KeyConfig, RecipientConfig, Setting
 from sovbroker.secrets import SecretSource
 from sovbroker.shapes import CONTRADICTION, Countries, Secret, beside
 
 __all__ = ["KEYRING", "KeySection"]
 
+VERSION: Final = Text(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}", "a version such as 3.2", most=20)
 NAME: Final = Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -")
 BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
     FILE: ("passphrase",),
@@ -69,6 +77,7 @@ class _Recipient:
     private: SecretSource | None = None
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
+    qualified: tuple[Qualification, ...] = ()
 
     def config(self, name: str, folder: Path, findings: Findings) -> RecipientConfig:
         """Return it with paths made absolute, having found what does not go together."""
@@ -103,6 +112,7 @@ class _Recipient:
             private=None if self.private is None else beside(self.private, folder),
             located=self.located,
             controlled=self.controlled,
+            qualified=self.qualified,
         )
 
 
@@ -170,6 +180,24 @@ def _keyring(place: Place, path: Word, **rest: object) -> KeySection:
     return KeySection(place, path, only, **shared, **about, stray=stray)  # type: ignore[arg-type]  # as above
 
 
+def _qualification(*, scheme: str, until: date, version: Word | None = None) -> Qualification:
+    numbers = () if version is None else tuple(map(int, version.split(".")))
+    return Qualification(scheme, Status.QUALIFIED, replace(STATED, expires=until), numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """A scheme of qualification that is known."""
+
+    def decode(self, node: Node, findings: Findings) -> str:
+        """Return its name."""
+        word = Text().decode(node, findings)
+        if word not in SCHEMES:
+            findings.error(Kind.VALUE, word.place, f"unknown qualification `{word}`", suggest(word, SCHEMES))
+            raise Invalid
+        return str(word)
+
+
 ABOUT: Final = {
     "passphrase": optional(Secret()),
     "key": optional(Text()),
@@ -181,6 +209,16 @@ ABOUT: Final = {
     "private": optional(Secret()),
     "located": optional(Countries()),
     "controlled": optional(Countries()),
+    "qualified": optional(
+        ListOf(
+            Record(
+                _qualification,
+                {"scheme": required(_Scheme()), "version": optional(VERSION), "until": required(Day())},
+                whole=True,
+            ),
+            least=1,
+        )
+    ),
 }
 KEYRING: Final = Record(
     _keyring,

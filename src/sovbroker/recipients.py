@@ -10,7 +10,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from itertools import combinations
 from math import comb
@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from sovbroker.catalogue.facts import Basis, Confidence, Evidence, Fact, Facts, KeyHolder
+from sovbroker.catalogue.facts import (
+    Basis,
+    Confidence,
+    Evidence,
+    Fact,
+    Facts,
+    KeyHolder,
+    Qualification,
+    Status,
+    trimmed,
+)
 from sovbroker.errors import ConfigError
 from sovbroker.keyrings import Service
 from sovbroker.keys import EscrowService, Keyring, KeyringStatus, PassphraseService, RecoveryService, public_key
@@ -28,6 +38,7 @@ from sovbroker.secrets import SecretSource
 __all__ = [
     "ESCROW",
     "FILE",
+    "STATED",
     "KeyConfig",
     "RecipientConfig",
     "alone",
@@ -57,8 +68,8 @@ Setting = str | int | bool
 class RecipientConfig:
     """One recipient: a passphrase (`file`), a key pair that lies offline (`escrow`), or a key of a key service.
 
-    `located` and `controlled` are what the operator vouches for; None: unknown. `public` is an escrow's public half,
-    which makes it a recipient; `private` the other one, which opens.
+    `located`, `controlled` and `qualified` are what the operator vouches for; None: unknown. `public` is an escrow's
+    public half, which makes it a recipient; `private` the other one, which opens.
     """
 
     name: str
@@ -73,6 +84,7 @@ class RecipientConfig:
     private: SecretSource | None = None
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
+    qualified: tuple[Qualification, ...] = ()
 
     @property
     def offline(self) -> bool:
@@ -115,12 +127,14 @@ def attested(
     located: frozenset[str] | None,
     controlled: frozenset[str] | None,
     unaided: Fact[frozenset[str]] | None = None,
+    qualified: tuple[Qualification, ...] = (),
 ) -> Facts:
     """Return facts that the operator states in the configuration; what is not stated is unknown."""
     return Facts(
         located=Fact(located, STATED),
         controlled=Fact(controlled, STATED),
         technology=Fact(None, STATED),
+        qualified=qualified,
         alone=unaided,
     )
 
@@ -131,27 +145,32 @@ def holders_of(key: KeyConfig) -> tuple[KeyHolder, ...]:
     Each stands for as many recipients as have to be in the zone so that those outside cannot open the keyring without
     them. Of a keyring that any recipient opens, these are all of them. Raises ConfigError for too many ways.
     """
-    parts = [(one.name, one.located, one.controlled) for one in key.recipients]
+    parts = list(key.recipients)
     if key.listed and key.recovery:
-        parts.append((RecoveryService.name, key.located, key.controlled))
+        parts.append(RecipientConfig(RecoveryService.name, FILE, located=key.located, controlled=key.controlled))
     within = len(parts) - key.quorum + 1
     if within < 1:
         # Nobody would have to be in the zone, and of nobody everything is true.
         raise ConfigError(f"`keys: {key.name}`: {len(parts)} recipients cannot be {key.quorum}")
     if comb(len(parts), within) > WAYS_MAX:
         raise ConfigError(f"`keys: {key.name}`: {key.quorum} of {len(parts)} recipients can be in too many ways")
-    ways: dict[tuple[frozenset[str] | None, frozenset[str] | None], str] = {}
+    unaided = Fact(alone([one.controlled for one in parts], key.quorum), STATED)
+    ways: dict[Facts, str] = {}
     for chosen in combinations(parts, within):
-        facts = _all_of([located for _, located, _ in chosen]), _all_of([controlled for _, _, controlled in chosen])
-        ways.setdefault(facts, ", ".join(name for name, _, _ in chosen))
-    unaided = Fact(alone([controlled for _, _, controlled in parts], key.quorum), STATED)
+        facts = attested(
+            located=_all_of([one.located for one in chosen]),
+            controlled=_all_of([one.controlled for one in chosen]),
+            unaided=unaided,
+            qualified=_held_by_all([one.qualified for one in chosen]),
+        )
+        ways.setdefault(facts, ", ".join(one.name for one in chosen))
     return tuple(
         KeyHolder(
             key.name if len(ways) == 1 else f"{key.name} ({names})",
-            attested(located=located, controlled=controlled, unaided=unaided),
+            facts,
             keyring=key.name,
         )
-        for (located, controlled), names in ways.items()
+        for facts, names in ways.items()
     )
 
 
@@ -171,6 +190,23 @@ def alone(controlled: Sequence[frozenset[str] | None], quorum: int) -> frozenset
         return None
     reached = Counter(country for one in controlled for country in one or ())
     return frozenset(country for country, times in reached.items() if times + unknown >= quorum)
+
+
+def _held_by_all(each: Sequence[tuple[Qualification, ...]]) -> tuple[Qualification, ...]:
+    """Return the qualifications that all of several have: of the lowest version, to the first end."""
+    schemes = [{found.scheme: found for found in one} for one in each]
+    return tuple(
+        Qualification(
+            scheme,
+            Status.QUALIFIED,
+            replace(
+                STATED, expires=min((end for one in schemes if (end := one[scheme].evidence.expires)), default=None)
+            ),
+            # A version that is not said is lower than any.
+            min((one[scheme].version for one in schemes), key=trimmed),
+        )
+        for scheme in sorted(set(schemes[0]).intersection(*schemes[1:]))
+    )
 
 
 def service_of(key: KeyConfig) -> Service:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -110,7 +110,8 @@ class Write:
         self._request = request
         self._now = flow.clock()
         self._metadata = checked_metadata(request.metadata)
-        self.decision = flow.policy.decide(
+        policy = flow.policy
+        self.decision = policy.decide(
             request.key,
             label=request.label,
             metadata=self._metadata,
@@ -125,7 +126,7 @@ class Write:
             raise Refused(self.decision)
         self._label = str(self.decision.label)
         self._version = new_version(self._now, after=request.replaced)
-        self._seal()
+        self._seal(policy.book.limits.key_age)
         self._destinations = [self._destination(choice) for choice in self.decision.targets]
         flow.index.begin([self._intent(destination) for destination in self._destinations])
         self._outgoing = Outgoing(
@@ -140,8 +141,8 @@ class Write:
             spare=flow.spare,
         )
 
-    def _seal(self) -> None:
-        """Make a fresh key for this version, when any copy is sealed."""
+    def _seal(self, key_age: timedelta | None) -> None:
+        """Make a fresh key for this version, when any copy is sealed, under a domain key that is not older."""
         self._domain = ""
         self._key: DomainKey | None = None
         self._sealer: Sealer | None = None
@@ -150,7 +151,7 @@ class Write:
         if not sealed:
             return
         self._domain = self._holder(sealed)
-        self._key = self._flow.keyrings.domain(self._domain)
+        self._key = self._flow.keyrings.domain(self._domain, within=key_age)
         self._context = Context(domain=self._domain, key=self._request.key, version=self._version, label=self._label)
         self._dek = new_dek()
         self._wrapped = self._key.wrap_dek(self._dek)

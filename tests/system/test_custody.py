@@ -103,6 +103,28 @@ def test_two_of_three_open_and_none_alone(configured, home, bao, monkeypatch):
         bao.permit("sovbroker", allowed=True)
 
 
+def test_nothing_is_written_without_a_key_service_that_answers_where_the_policy_asks_for_one(configured, home, bao):
+    """A key that is held still reads; what it seals would be out of the service's control."""
+    (home / "policy.yaml").write_text(POLICY + "limits: {key_seconds: 0}\n")
+    (home / "berlin").unlink()
+    (home / "ohio").unlink()
+    file = configured(quorum=1)
+    text = file.read_text()
+    file.write_text(text[: text.index("      berlin")] + text[text.index("targets:") :])
+    with sovbroker.open(made(file)) as broker:
+        broker.put("a", b"patient data", label="secret")
+        bao.permit("sovbroker", allowed=False)
+        try:
+            assert broker.read("a") == b"patient data"
+            with pytest.raises(KeyUnavailable):
+                broker.put("b", b"more", label="secret")
+        finally:
+            bao.permit("sovbroker", allowed=True)
+        assert [found.key for found in broker.list()] == ["a"]
+        broker.put("b", b"more", label="secret")
+        assert broker.read("b") == b"more"
+
+
 def test_a_lost_share_is_replaced_without_touching_an_object(configured, home):
     file = made(configured(quorum=2))
     with sovbroker.open(file) as broker:

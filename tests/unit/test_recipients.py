@@ -36,6 +36,7 @@ zones:
   european: {located: [EEA], controlled: [EEA]}
   anywhere: {}
   split: {alone: []}
+  sovereign: {located: [FR], qualified: [secnumcloud>=3.2]}
   ours: {alone: [EEA]}
 require:
   secret: {store: {anywhere: {encrypt: client, keys: european}}}
@@ -204,6 +205,49 @@ def test_who_opens_alone_is_whoever_reaches_enough_whatever_is_unknown(controlle
     worlds = product(*([one] if one is not None else [frozenset(), *map(frozenset, "ABCD")] for one in controlled))
     able = {c for world in worlds for c in "ABCD" if sum(c in one for one in world) >= quorum}
     assert found == (None if "D" in able else able)
+
+
+QUALIFIED = """
+path: ring.json
+quorum: %d
+recovery: false
+recipients:
+  paris: {service: vault, key: k, located: FR, controlled: FR, qualified: [%s]}
+  lille: {service: vault, key: k, located: FR, controlled: FR, qualified: [%s]}
+"""
+NEW, OLD, SOON = (
+    "{scheme: secnumcloud, version: '3.2', until: 2099-01-01}",
+    "{scheme: secnumcloud, version: '3.1', until: 2099-01-01}",
+    "{scheme: secnumcloud, version: '3.2', until: 2020-01-01}",
+)
+
+
+@pytest.mark.parametrize(
+    ("quorum", "paris", "lille", "inside"),
+    [
+        (1, NEW, NEW, True),
+        (1, NEW, OLD, False),
+        (1, NEW, SOON, False),
+        (1, NEW, "{scheme: hds, until: 2099-01-01}", False),
+        (1, NEW, "{scheme: secnumcloud, until: 2099-01-01}", False),
+        # It takes both, so one that is qualified is enough.
+        (2, NEW, OLD, True),
+        (2, OLD, SOON, False),
+    ],
+)
+def test_a_keyring_is_as_qualified_as_whoever_is_needed(quorum, paris, lille, inside):
+    assert european(keyring(QUALIFIED % (quorum, paris, lille)), "sovereign") is inside
+
+
+def test_a_single_key_service_may_be_qualified():
+    text = "{service: vault, path: r.json, key: k, located: FR, controlled: FR, recovery: false, qualified: [%s]}"
+    assert european(keyring(text % NEW), "sovereign")
+    assert not european(keyring(text % OLD), "sovereign")
+    for wrong, said in (("{scheme: secnumclout, until: 2099-01-01}", "secnumcloud"), ("{scheme: hds}", "until")):
+        with pytest.raises(ConfigError, match=said):
+            keyring(text % wrong)
+    with pytest.raises(ConfigError, match="`qualified` tells of one recipient"):
+        keyring(f"{{path: r.json, qualified: [{NEW}], recipients: {{v: {{service: vault, key: a}}}}}}")
 
 
 def test_a_recovery_code_counts_with_the_recipients():

@@ -14,9 +14,10 @@ __all__ = ["Cache"]
 
 @dataclass(slots=True)
 class Entry:
-    """One key, the time at which it is dropped, and how often it may still be handed out."""
+    """One key, the times at which it was fetched and is dropped, and how often it may still be handed out."""
 
     key: DomainKey
+    fetched: float
     expires: float
     uses: int
 
@@ -38,21 +39,26 @@ class Cache:
         self._gates: dict[str, ForkLock] = {}
         self._lock = ForkLock()
 
-    def get(self, kid: str, fetch: Callable[[], DomainKey]) -> DomainKey:
-        """Return the key `kid`, by `fetch` when it is not here; what that raises is raised."""
+    def get(self, kid: str, fetch: Callable[[], DomainKey], *, within: float | None = None) -> DomainKey:
+        """Return the key `kid`, by `fetch` when it is not here; what that raises is raised.
+
+        `within`: it has to have been fetched in the last so many seconds. One that is older stays for those who do not
+        ask for that.
+        """
         with self._lock:
-            found = self._live(kid)
+            found = self._live(kid, within)
             if found is not None:
                 return found
             gate = self._gates.setdefault(kid, ForkLock())
         with gate:
             with self._lock:
-                found = self._live(kid)
+                found = self._live(kid, within)
             if found is not None:
                 return found
             key = fetch()
             with self._lock:
-                self._entries[kid] = Entry(key, self._clock() + self._lifetime, self._uses - 1)
+                now = self._clock()
+                self._entries[kid] = Entry(key, now, now + self._lifetime, self._uses - 1)
             return key
 
     def clear(self) -> None:
@@ -63,9 +69,9 @@ class Cache:
         for entry in entries:
             entry.key.wipe()
 
-    def _live(self, kid: str) -> DomainKey | None:
+    def _live(self, kid: str, within: float | None) -> DomainKey | None:
         entry = self._entries.get(kid)
-        if entry is None:
+        if entry is None or (within is not None and self._clock() - entry.fetched > within):
             return None
         if entry.uses <= 0 or self._clock() >= entry.expires:
             # Somebody may be using it right now, so it is not wiped here but when the last of them lets go.

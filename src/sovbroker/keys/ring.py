@@ -144,12 +144,15 @@ class Keyring:
         keyring._closing = tuple(closing)
         return keyring
 
-    def domain(self, name: str) -> DomainKey:
-        """Return the current key of a domain; the first call for a domain makes one and writes it to the file."""
+    def domain(self, name: str, *, within: timedelta | None = None) -> DomainKey:
+        """Return the current key of a domain; the first call for a domain makes one and writes it to the file.
+
+        `within`: a key service has to have opened it in that time, or has to do so now. Raises KeyUnavailable.
+        """
         if not name:
             raise InvalidArgument("a domain has a name")
         epochs = self._ring.domains.get(name) or self._made(name)
-        return self._fetch(name, epochs[-1])
+        return self._fetch(name, epochs[-1], within=within)
 
     def by_kid(self, kid: str) -> DomainKey:
         """Return the key with the id that stands beside an object. Raises KeyUnavailable when it is not here."""
@@ -334,14 +337,15 @@ class Keyring:
             file.save(self._path, ring, key=self._ring_key.reveal())
             self._adopt(ring)
 
-    def _fetch(self, domain: str, epoch: Epoch) -> DomainKey:
+    def _fetch(self, domain: str, epoch: Epoch, *, within: timedelta | None = None) -> DomainKey:
         def unwrap() -> DomainKey:
             self._ring_key.reveal()
             ring = self._ring
             data = self._custody(ring).unwrap(epoch.wrapped, context=domain_context(ring, domain, epoch))
             return DomainKey(Secret(secret_bytes(data)), domain=domain, epoch=epoch.number, kid=epoch.kid)
 
-        return self._cache.get(epoch.kid, unwrap)
+        seconds = None if within is None else within.total_seconds()
+        return self._cache.get(epoch.kid, unwrap, within=seconds)
 
     def _made(self, name: str) -> tuple[Epoch, ...]:
         """Return the epochs of a domain that is new here: from the file, or the first one, written to it."""

@@ -184,13 +184,20 @@ class AlwaysDoc:
 class LimitsDoc:
     """What a waiver may be: `waiver_days` at most ahead, by at least `approvals` people; and what a scan may take.
 
-    A scan for content reads at most `scan_mib` MiB and takes at most `scan_seconds`; past that it is incomplete.
+    A scan for content reads at most `scan_mib` MiB and takes at most `scan_seconds`; past that it is incomplete. Writes
+    are sealed with a key that a key service gave in the last `key_seconds`; None: or that is still held.
     """
 
     waiver_days: int = 90
     approvals: int = 2
     scan_mib: int = 256
     scan_seconds: int = 30
+    key_seconds: int | None = None
+
+    @property
+    def key_age(self) -> timedelta | None:
+        """How old a key may be that something is written with; None: as old as keys are held."""
+        return None if self.key_seconds is None else timedelta(seconds=self.key_seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,7 @@ LIMITS: Final = Record(
         "approvals": optional(Whole(least=1, most=20)),
         "scan_mib": optional(Whole(least=1, most=1 << 20)),
         "scan_seconds": optional(Whole(least=1, most=3600)),
+        "key_seconds": optional(Whole(least=0, most=3600)),
     },
 )
 

@@ -165,7 +165,11 @@ class Rulebook:
                 for w in self.waivers
             ],
             "always": [_invariant(invariant) for invariant in self.always],
-            "limits": [self.limits.scan_mib, self.limits.scan_seconds],
+            "limits": [
+                self.limits.scan_mib,
+                self.limits.scan_seconds,
+                *([] if self.limits.key_seconds is None else [self.limits.key_seconds]),
+            ],
             "prefer": self.prefer,
         }
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

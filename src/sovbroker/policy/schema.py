@@ -68,7 +68,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "extends": "Packs by name and files by path. They only ever add requirements.",
         "levels": "The chain of levels, from low to high.",
         "default": "The label of what no rule matches; the highest level where it is left out.",
-        "limits": "What a waiver may be, and what a scan of content may take.",
+        "limits": "What a waiver may be, what a scan of content may take, and how old a key may be.",
         "categories": "Legal regimes and compartments, with what each implies.",
         "aliases": "Other spellings, each with the label that it means.",
         "zones": "Sets of places, each given by predicates that must all hold.",
@@ -91,6 +91,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "approvals": "How many people must approve a waiver, at least.",
         "scan_mib": "How many MiB of an object a scan reads, at most.",
         "scan_seconds": "How many seconds a scan takes, at most.",
+        "key_seconds": "How many seconds ago a key service gave the key that is written with, at most.",
     },
     "category": {
         "implies": "The categories that carrying this one means carrying too.",

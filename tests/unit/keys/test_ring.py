@@ -356,6 +356,30 @@ def test_a_key_is_unwrapped_again_after_its_time_or_its_uses(ring, path, service
     assert counting.unwrapped - opened == 3
 
 
+def test_a_key_that_has_to_be_fresh_is_asked_for_and_an_older_one_stays_for_reading(ring, path, service):
+    counting, now = Counting(service()), [100.0]
+    keyring = Keyring.open(path, counting, clock=lambda: now[0])
+    kid, minute = keyring.domain("health").kid, timedelta(minutes=1)
+    opened = counting.unwrapped
+    now[0] += 60
+    keyring.domain("health", within=minute)
+    assert counting.unwrapped == opened
+    now[0] += 0.1
+    keyring.domain("health", within=minute)
+    assert counting.unwrapped - opened == 1
+    keyring.domain("health", within=minute)
+    assert counting.unwrapped - opened == 1
+
+    def out(wrapped, context):
+        raise KeyUnavailable("out of reach")
+
+    now[0] += 61
+    counting.unwrap = out
+    with pytest.raises(KeyUnavailable, match="out of reach"):
+        keyring.domain("health", within=minute)
+    assert keyring.by_kid(kid).kid == keyring.domain("health").kid == kid
+
+
 def test_callers_that_miss_together_unwrap_once(ring, path, service):
     counting = Counting(service())
     keyring = Keyring.open(path, counting)
