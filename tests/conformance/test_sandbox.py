@@ -1,0 +1,42 @@
+"""The suite on the machines of this machine, as plain processes: sandboxes are tested where bubblewrap is."""
+
+import pytest
+
+from sovbroker.errors import ConfigError
+
+from sovbroker.machines import ImageSource, Launch
+from sovbroker.ports import Binding
+from sovbroker.testing.conformance.machines import ComputeSuite
+from sovbroker_adapters.sandbox import build
+
+
+class TestProcesses(ComputeSuite):
+    absent = "not-there"
+
+    @pytest.fixture
+    def compute(self, tmp_path):
+        opened = build(Binding("local", str(tmp_path), settings={"isolation": "none"}))
+        yield opened
+        for machine in opened.machines():
+            opened.destroy(machine.id)
+        opened.close()
+
+    @pytest.fixture
+    def wanted(self):
+        return Launch(token="launch-01", name="one", size="small", image="host", tags={"sovbroker-launch": "launch-01"})
+
+    @pytest.fixture
+    def source(self):
+        return ImageSource("root", "host")
+
+    def test_another_process_finds_and_ends_it(self, compute, wanted, tmp_path):
+        made = compute.launch(wanted)
+        other = build(Binding("local", str(tmp_path), settings={"isolation": "none"}))
+        assert other.machine(made.id).state == made.state
+        other.stop(made.id)
+        assert compute.machine(made.id).state == "stopped"
+
+    def test_without_bubblewrap_isolation_has_to_be_renounced(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("sovbroker_adapters.sandbox.shutil.which", lambda name: None)
+        with pytest.raises(ConfigError, match="isolation: none"):
+            build(Binding("local", str(tmp_path)))
