@@ -1,8 +1,9 @@
 """Compute on this machine: each machine is a sandbox of bubblewrap, in a folder of its own.
 
 A launch's script runs for real, as it would at a provider's, in namespaces of its own: it sees the system's programs,
-its own disk as `/root` and its volumes below `/mnt`, and nothing else of this machine. It lives on when this process
-ends. With `isolation: none` it is a plain process, which sees everything. A machine is one folder, and is there from the moment that the folder has its name.
+its own disk as `/root` and its volumes below `/mnt`, and nothing else. It lives on when this process ends. A machine is
+one folder, and is there from the moment that its facts are. With `isolation: none` it is a plain process, which sees
+all of this machine.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def build(binding: Binding) -> ComputeProvider:
     isolated = reading.choice("isolation", ("bubblewrap", "none")) == "bubblewrap"
     if isolated and shutil.which("bwrap") is None:
         raise ConfigError(
-            f"{binding.target}: there is no `bwrap`, so a machine would see all of this one; install bubblewrap, or say "
-            "`isolation: none`"
+            f"{binding.target}: there is no `bwrap`, so a machine would see all of this one; install bubblewrap, or "
+            "say `isolation: none`"
         )
     return Sandboxes(binding.target, folder, network=network, isolated=isolated)
 

@@ -3,7 +3,6 @@
 import pytest
 
 from sovbroker.errors import ConfigError
-
 from sovbroker.machines import ImageSource, Launch
 from sovbroker.ports import Binding
 from sovbroker.testing.conformance.machines import ComputeSuite
