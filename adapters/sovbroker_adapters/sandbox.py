@@ -65,6 +65,10 @@ CAPABILITIES: Final[Mapping[ComputeFeature, Support]] = MappingProxyType(
 )
 ID: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
 FACTS: Final = "machine.json"
+GATE: Final = (
+    'read -r go; test -e "$0/machine.json" && read -r pid rest <"$0/process" && test "$pid" = $$ || exit 1; '
+    'exec "$@" </dev/null'
+)
 BOOT: Final = "sh /root/.user-data >/root/.log 2>&1 </dev/null; echo $? >/root/.exit; exec sleep infinity"
 SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 NETWORKED: Final = ("/etc/ssl", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
@@ -143,7 +147,8 @@ class Sandboxes:
         with self._locked():
             if not (place / FACTS).exists():
                 self._make(place, launch)
-                self._run(place, launch.size)
+                with self._running(place, launch.size):
+                    (place / f".{FACTS}").rename(place / FACTS)
         return self._told(place)
 
     def machines(self) -> Sequence[Machine]:
@@ -159,7 +164,8 @@ class Sandboxes:
         with self._locked():
             place = self._place(machine)
             if _alive(place) is None:
-                self._run(place, str(_facts(place)["size"]))
+                with self._running(place, str(_facts(place)["size"])):
+                    pass
 
     def stop(self, machine: str) -> None:
         """See `ComputeProvider.stop`."""
@@ -173,7 +179,8 @@ class Sandboxes:
             if _alive(place) is None:
                 raise InvalidArgument(f"{self._target}: the machine `{machine}` does not run; start it")
             _end(place)
-            self._run(place, str(_facts(place)["size"]))
+            with self._running(place, str(_facts(place)["size"])):
+                pass
 
     def destroy(self, machine: str) -> None:
         """See `ComputeProvider.destroy`. Its volumes stay."""
@@ -283,7 +290,7 @@ class Sandboxes:
         return place
 
     def _make(self, place: Path, launch: Launch) -> None:
-        """Lay out a machine's folder. It is a machine as soon as its facts are there."""
+        """Lay out a machine's folder. It is a machine as soon as its facts have their name."""
         if place.exists():
             shutil.rmtree(place)
         for part in (place, place / "disk", place / "mnt"):
@@ -301,20 +308,29 @@ class Sandboxes:
             json.dump(facts, file)
             file.flush()
             os.fsync(file.fileno())
-        new.rename(place / FACTS)
 
-    def _run(self, place: Path, size: str) -> None:
-        """Start a machine's processes, apart from ours, and note which they are."""
+    @contextmanager
+    def _running(self, place: Path, size: str) -> Generator[None]:
+        """Start a machine's processes, apart from ours, and let them go on after the block.
+
+        They wait until they are noted and their machine is there, or we are not; then they go on if both is so.
+        """
         (place / "process").unlink(missing_ok=True)
         memory = next(one.memory for one in SIZES if one.id == size)
-        argv = [*_limits(memory), *self._sandbox(place), "sh", "-c", self._boot(place)]
-        nowhere = [(os.POSIX_SPAWN_OPEN, end, os.devnull, os.O_RDWR, 0) for end in (0, 1, 2)]
+        argv = ["sh", "-c", GATE, str(place), *_limits(memory), *self._sandbox(place), "sh", "-c", self._boot(place)]
+        waiting, gate = os.pipe()
+        nowhere = [(os.POSIX_SPAWN_OPEN, end, os.devnull, os.O_RDWR, 0) for end in (1, 2)]
         clean = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         try:
-            pid = os.posix_spawnp(argv[0], argv, clean, file_actions=nowhere, setsid=True)
+            actions = [(os.POSIX_SPAWN_DUP2, waiting, 0), *nowhere]
+            pid = os.posix_spawnp(argv[0], argv, clean, file_actions=actions, setsid=True)
+            (place / "process").write_text(f"{pid} {_began(pid)}\n")
+            yield
         except OSError as error:
             raise StoreError(f"the machine cannot be started: {error}", target=self._target) from error
-        (place / "process").write_text(f"{pid} {_began(pid)}")
+        finally:
+            os.close(waiting)
+            os.close(gate)
 
     def _sandbox(self, place: Path) -> list[str]:
         if not self._isolated:

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Self, cast
 
+from sovbroker.compute import Compute, Journal, Providers, Secrets, Surroundings
 from sovbroker.detect import Scan
 from sovbroker.errors import AlreadyExists, ConfigError, Conflict, InvalidArgument, SovbrokerError
 from sovbroker.forks import ForkLock
@@ -31,7 +32,7 @@ from sovbroker.transfer.sweep import abandoned
 from sovbroker.writer import Writer
 from sovbroker.writing import Data, Flow, Progress, Request, Write, in_passing, remove_leftovers, size_of, tidy
 
-__all__ = ["Broker", "check_key"]
+__all__ = ["Broker", "Machines", "check_key"]
 
 log = logging.getLogger("sovbroker")
 
@@ -66,6 +67,15 @@ def check_key(key: str) -> str:
     return key
 
 
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """What the compute half of a broker works with: places, what is known of machines, and where secrets are kept."""
+
+    providers: Providers
+    journal: Journal
+    deposit: Secrets | None = None
+
+
 class Broker:
     """One storage API. Open it with `sovbroker.open`; it may be shared by threads, and survives a fork.
 
@@ -83,8 +93,11 @@ class Broker:
         keyrings: Keyrings,
         clock: Callable[[], datetime],
         reloader: Reloader | None = None,
+        machines: Machines | None = None,
     ) -> None:
         self._reloader = reloader
+        self._machines = machines
+        self._compute: Compute | None = None
         self.reloaded: Reload | None = None
         """The outcome of the last look at the policy's files; None before the first one."""
         self._flow = Flow(policy, index, stores, keyrings, self._executor, clock)
@@ -111,6 +124,8 @@ class Broker:
         self._flow.spare.clear()
         self._flow.stores.close()
         self._flow.keyrings.close()
+        if self._compute is not None:
+            self._compute.close()
         self._flow.index.close()
 
     @property
@@ -147,6 +162,26 @@ class Broker:
     def targets(self) -> Targets:
         """The configured targets, to be looked at and probed: `broker.targets.list()`, `broker.targets.probe()`."""
         return Targets(self._flow.stores)
+
+    @property
+    def compute(self) -> Compute:
+        """Machines, placed by the same labels and the same policy: `broker.compute.launch(…)`. See `Compute`.
+
+        Raises ConfigError where there is no place to keep what is known of them.
+        """
+        if self._machines is None:
+            raise ConfigError("this broker has no place to keep what is known of machines")
+        if self._compute is None:
+            around = Surroundings(
+                governing=lambda: self._flow.policy,
+                index=self._flow.index,
+                sites={name: place.target.site for name, place in self._flow.stores.places.items()},
+                providers=self._machines.providers,
+                journal=self._machines.journal,
+                clock=self._flow.clock,
+            )
+            self._compute = Compute(around, deposit=self._machines.deposit)
+        return self._compute
 
     @property
     def keys(self) -> Keyrings:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sovbroker.catalogue.connection import on_this_machine
+from sovbroker.computesection import PLACES, ComputeConfig, PlaceSection, check_twice
 from sovbroker.document import (
     Choice,
     Findings,
@@ -37,7 +38,17 @@ from sovbroker.recipients import KeyConfig, passphrase_of
 from sovbroker.secrets import CREDENTIAL_NAMES, CredentialSource, SecretSource
 from sovbroker.shapes import CONTRADICTION, SECRET_OR_TEXT, Countries, Secret, beside
 
-__all__ = ["CODES", "AccountConfig", "Config", "KeyConfig", "TargetConfig", "embedded", "load_config", "parse_config"]
+__all__ = [
+    "CODES",
+    "AccountConfig",
+    "ComputeConfig",
+    "Config",
+    "KeyConfig",
+    "TargetConfig",
+    "embedded",
+    "load_config",
+    "parse_config",
+]
 
 CODES: Final[Mapping[Kind, str]] = {
     Kind.SYNTAX: "SF001",
@@ -103,6 +114,7 @@ class Config:
     overlay: Path | None = None
     durability: Durability = Durability.POWER
     accounts: tuple[AccountConfig, ...] = ()
+    compute: tuple[ComputeConfig, ...] = ()
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -169,6 +181,7 @@ class _File:
     durability: Durability = Durability.POWER
     keys: Mapping[Word, KeySection] = field(default_factory=dict[Word, KeySection])
     accounts: Mapping[Word, _Account] = field(default_factory=dict[Word, _Account])
+    compute: tuple[PlaceSection, ...] = ()
 
 
 def _file(sovbroker: int, **rest: object) -> _File:
@@ -226,6 +239,7 @@ SHAPE: Final = Record(
         "keys": optional(MapOf(KEYRING, key=Text(pattern=r"[a-z0-9][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
         "targets": required(ListOf(TARGET, least=1)),
         "accounts": optional(MapOf(ACCOUNT)),
+        "compute": optional(PLACES),
     },
 )
 
@@ -238,6 +252,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
     targets: list[TargetConfig] = []
     accounts: tuple[AccountConfig, ...] = ()
     keys: tuple[KeyConfig, ...] = ()
+    compute: tuple[ComputeConfig, ...] = ()
     if read_file is not None:
         overlaid = read_file.overlay is not None
         targets = [_target(target, folder, findings, overlaid=overlaid) for target in read_file.targets]
@@ -248,6 +263,8 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
             seen[target.at] = target.place
         accounts = tuple(_account(name, one, folder, findings) for name, one in read_file.accounts.items())
         keys = tuple(section.config(name, folder, findings) for name, section in read_file.keys.items())
+        compute = tuple(section.config(folder, findings) for section in read_file.compute)
+        check_twice(read_file.compute, findings)
     if read_file is None or findings.failed:
         raise ConfigError("\n\n".join(str(d) for d in findings.diagnostics))
     return Config(
@@ -260,6 +277,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
         keys=keys,
         targets=tuple(targets),
         accounts=accounts,
+        compute=compute,
     )
 
 

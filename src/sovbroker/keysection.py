@@ -24,7 +24,6 @@ from sovbroker.document import (
     Node,
     Place,
     Record,
-    Scalar,
     Text,
     Whole,
     Word,
@@ -36,7 +35,7 @@ from sovbroker.keys import PassphraseService
 from sovbroker.policy.vocabulary import SCHEMES
 from sovbroker.recipients import ESCROW, FILE, STATED, KeyConfig, RecipientConfig, Setting
 from sovbroker.secrets import SecretSource
-from sovbroker.shapes import CONTRADICTION, Countries, Secret, beside
+from sovbroker.shapes import CONTRADICTION, Countries, Secret, SettingShape, beside
 
 __all__ = ["KEYRING", "KeySection"]
 
@@ -48,19 +47,6 @@ BELONGS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("key", "endpoint", "region", "credentials", "settings"),
 }
 """What each kind of recipient is told, beside where it is; "" stands for every key service of an adapter."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """A setting of a key service, in its adapter's own words."""
-
-    def decode(self, node: Node, findings: Findings) -> Setting:
-        """Return a number for what is written as one, a truth value for `true` and `false`, else the text."""
-        word = Text().decode(node, findings)
-        plain = isinstance(node, Scalar) and node.plain
-        if plain and word in {"true", "false"}:
-            return word == "true"
-        return int(word) if plain and word.isdecimal() else str(word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +190,9 @@ ABOUT: Final = {
     "endpoint": optional(Text()),
     "region": optional(Text()),
     "credentials": optional(MapOf(Secret(), key=Text(pattern=r"[a-z][a-z_]*", wanted="a name of a-z and _"))),
-    "settings": optional(MapOf(_Setting(), key=Text(pattern=r"[a-z][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))),
+    "settings": optional(
+        MapOf(SettingShape(), key=Text(pattern=r"[a-z][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))
+    ),
     "public": optional(Text()),
     "private": optional(Secret()),
     "located": optional(Countries()),

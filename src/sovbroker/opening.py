@@ -13,13 +13,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sovbroker.accounts import find_accounts
-from sovbroker.broker import Broker
+from sovbroker.broker import Broker, Machines
 from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue import load as load_catalogue
 from sovbroker.catalogue.connection import on_this_machine
 from sovbroker.catalogue.digest import digest_of
 from sovbroker.catalogue.facts import KeyHolder, Target
 from sovbroker.catalogue.overlay import Overlay, vouched_in
+from sovbroker.compute import Journal, Providers
 from sovbroker.config import OWN, Config, TargetConfig, load_config
 from sovbroker.errors import ConfigError
 from sovbroker.keyrings import Keyrings, Service
@@ -31,6 +32,7 @@ from sovbroker.recipients import attested, holders_of, service_of
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
+from sovbroker.siting import sites_of
 
 __all__ = [
     "World",
@@ -106,6 +108,7 @@ def assemble(
         keyrings=Keyrings(services),
         clock=now,
         reloader=_reloader(config, places, services, current=policy, clock=now, overlay=catalogue.overlay),
+        machines=Machines(Providers(sites_of(config.compute, catalogue)), Journal(config.state)),
     )
 
 

@@ -10,7 +10,7 @@ from sovbroker.catalogue.countries import expand
 from sovbroker.document import ByKind, Findings, Invalid, Kind, ListOf, Node, Parsed, Record, Scalar, Text, optional
 from sovbroker.secrets import SecretSource
 
-__all__ = ["CONTRADICTION", "SECRET_OR_TEXT", "Countries", "Secret", "beside"]
+__all__ = ["CONTRADICTION", "SECRET_OR_TEXT", "Countries", "Secret", "SettingShape", "beside"]
 
 CONTRADICTION: Final = "SF007"
 """The code of what is well formed and says two things that cannot both be."""
@@ -54,6 +54,19 @@ class Secret:
             )
             raise Invalid
         return SOURCE.decode(node, findings)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingShape:
+    """A setting of an adapter, in its own words."""
+
+    def decode(self, node: Node, findings: Findings) -> str | int | bool:
+        """Return a number for what is written as one, a truth value for `true` and `false`, else the text."""
+        word = Text().decode(node, findings)
+        plain = isinstance(node, Scalar) and node.plain
+        if plain and word in {"true", "false"}:
+            return word == "true"
+        return int(word) if plain and word.isdecimal() else str(word)
 
 
 SOURCE: Final = Record(_secret, {"env": optional(Text()), "file": optional(Text())})

@@ -141,6 +141,7 @@ class Forms:
             Compute,
             {
                 "api": required(LONG),
+                "adapter": optional(NAME),
                 "client": optional(LONG),
                 "note": optional(LONG),
                 "facts": optional(self.facts()),

@@ -125,9 +125,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """How to reach the compute side: the kind of API, and the clients that speak it."""
+    """How to reach the compute side: the kind of API, the adapter that speaks it ("" for none), and other clients."""
 
     api: str
+    adapter: str = ""
     client: str = ""
     note: str = ""
     facts: Mapping[str, Fact[Values]] = field(default_factory=dict[str, Fact[Values]])

@@ -1,0 +1,31 @@
+"""Machines placed by label: the compute half of the broker."""
+
+from __future__ import annotations
+
+from sovbroker.compute.audit import Audit, AuditedMachine, AuditedPlace, Standing
+from sovbroker.compute.face import Compute, Node
+from sovbroker.compute.journal import Journal
+from sovbroker.compute.launching import Secrets
+from sovbroker.compute.places import ComputePlace, Providers
+from sovbroker.compute.planning import Option, Plan, Surroundings
+from sovbroker.compute.reaping import Reaped, Stray
+from sovbroker.compute.volumes import Placed
+
+__all__ = [
+    "Audit",
+    "AuditedMachine",
+    "AuditedPlace",
+    "Compute",
+    "ComputePlace",
+    "Journal",
+    "Node",
+    "Option",
+    "Placed",
+    "Plan",
+    "Providers",
+    "Reaped",
+    "Secrets",
+    "Standing",
+    "Stray",
+    "Surroundings",
+]

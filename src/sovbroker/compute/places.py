@@ -1,0 +1,91 @@
+"""Where machines may be: the configured places, and the one way to open what speaks to their providers."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
+from typing import Final
+
+from sovbroker.catalogue.facts import Target
+from sovbroker.errors import ConfigError, InvalidArgument
+from sovbroker.forks import ForkLock
+from sovbroker.machines import ComputeProvider, ImageSource
+from sovbroker.ports import Binding, Credentials
+
+__all__ = ["COMPUTE", "ComputePlace", "Providers", "find_compute"]
+
+COMPUTE: Final = "sovbroker.compute"
+"""The entry-point group in which adapters for compute are found, the shipped ones and a stranger's alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputePlace:
+    """A configured place for machines: what the policy knows of it, and how to reach it.
+
+    `binding` is without credentials; `credentials` fetches them when it is opened, and not before. `images` are sources
+    of images by name, beside those that are known of the adapter.
+    """
+
+    target: Target
+    adapter: str
+    binding: Binding
+    credentials: Callable[[], Credentials] = Credentials
+    images: Mapping[str, ImageSource] = field(default_factory=dict[str, ImageSource])
+
+    def open(self) -> ComputeProvider:
+        """Open it. Raises ConfigError when an adapter or a credential is missing."""
+        return find_compute(self.adapter)(replace(self.binding, credentials=self.credentials()))
+
+
+class Providers:
+    """The open providers of a configuration, one per place and process."""
+
+    def __init__(self, places: Mapping[str, ComputePlace]) -> None:
+        self.places = places
+        self._lock = ForkLock()
+        self._pid = os.getpid()
+        self._open: dict[str, ComputeProvider] = {}
+
+    def place(self, target: str) -> ComputePlace:
+        """Return a configured place. Raises InvalidArgument with a suggestion."""
+        found = self.places.get(target)
+        if found is None:
+            close = difflib.get_close_matches(target, self.places, n=1)
+            known = ", ".join(self.places) or "none; add some under `compute`"
+            hint = f"did you mean `{close[0]}`?" if close else f"configured: {known}"
+            raise InvalidArgument(f"there is no place for machines `{target}` in the configuration; {hint}")
+        return found
+
+    def provider(self, target: str) -> ComputeProvider:
+        """Return the provider of a place, opened on first use."""
+        place = self.place(target)
+        with self._lock:
+            if self._pid != os.getpid():
+                # Connections of the parent are not ours to use or to close.
+                self._open, self._pid = {}, os.getpid()
+            if target not in self._open:
+                self._open[target] = place.open()
+            return self._open[target]
+
+    def close(self) -> None:
+        """Close what is open."""
+        with self._lock:
+            opened = list(self._open.values()) if self._pid == os.getpid() else []
+            self._open = {}
+        for provider in opened:
+            provider.close()
+
+
+def find_compute(name: str) -> Callable[[Binding], ComputeProvider]:
+    """Return the adapter for compute of that name. Raises ConfigError with a suggestion."""
+    found = entry_points(group=COMPUTE)
+    for entry in found:
+        if entry.name == name:
+            opener: Callable[[Binding], ComputeProvider] = entry.load()
+            return opener
+    close = difflib.get_close_matches(name, found.names, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"installed: {', '.join(sorted(found.names)) or 'none'}"
+    raise ConfigError(f"there is no adapter for compute `{name}`; {hint}")
