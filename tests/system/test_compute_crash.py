@@ -64,15 +64,14 @@ def later():
 def running(home):
     """The groups of processes whose command names the folder of a machine, which is how a plain one is known."""
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                line = file.read()
+            line = (process / "cmdline").read_bytes()
         except OSError:
             continue
         if str(home / "machines").encode() in line:
             with contextlib.suppress(ProcessLookupError):
-                found.append(os.getpgid(int(pid)))
+                found.append(os.getpgid(int(process.name)))
     return sorted(set(found))
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from sovbroker.compute.journal import Entry
@@ -128,7 +129,7 @@ def audit(around: Surroundings) -> Audit:
     judge = _Judge(around, known)
     targets = list(around.providers.places)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sovbroker-audit") as pool:
-        seen = list(pool.map(lambda target: _look(around, target), targets))
+        seen = list(pool.map(partial(_look, around), targets))
     lost = sorted({entry.target for entry in known.values()} - set(targets))
     seen += [_Seen(AuditedPlace(one, 0, blind="machines of ours are there, and it is not configured")) for one in lost]
     found = [judge.machine(one.place.target, machine) for one in seen for machine in one.machines]

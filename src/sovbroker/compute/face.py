@@ -160,7 +160,7 @@ class Compute:
         entries = self._around.journal.entries()
         targets = sorted({entry.target for entry in entries} & self.places.keys())
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sovbroker-compute") as pool:
-            listed = pool.map(lambda target: self._around.providers.provider(target).machines(), targets)
+            listed = pool.map(self._listed, targets)
             machines = {launch_of(one): one for found in listed for one in found}
         return [_node(entry, machines.get(entry.launch)) for entry in entries]
 
@@ -256,6 +256,9 @@ class Compute:
             ssh_key=_public(ssh_key),
             owner=owner,
         )
+
+    def _listed(self, target: str) -> Sequence[Machine]:
+        return self._around.providers.provider(target).machines()
 
     def _entry(self, name: str) -> Entry:
         entry = self._around.journal.get(check_name(name))

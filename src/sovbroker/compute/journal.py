@@ -181,8 +181,9 @@ def _entry(raw: bytes) -> Entry:
     found: dict[str, Any] = json.loads(raw)
     if found["sovbroker_machine"] != FORM:
         raise ValueError(f"it has form {found['sovbroker_machine']!r}, and this version knows {FORM}")
-    given = {name: found[name] for name in NAMES if name in found}
-    entry = Entry(**{**given, "step": Step(found["step"])})
+    given: dict[str, Any] = {name: found[name] for name in NAMES if name in found}
+    given["step"] = Step(found["step"])
+    entry = Entry(**given)
     if not all(isinstance(getattr(entry, name), str) for name in ("name", "launch", "target", "key", "label")):
         raise ValueError("it names no machine")
     return entry

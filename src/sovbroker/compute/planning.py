@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from sovbroker.catalogue.digest import digest_of
@@ -230,7 +231,7 @@ def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
         rejected |= {target: ("it was not asked for",) for target in candidates if target not in workload.at}
         candidates = [target for target in candidates if target in workload.at]
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sovbroker-compute") as pool:
-        looked = dict(zip(candidates, pool.map(lambda one: _look(around, one, workload), candidates), strict=True))
+        looked = dict(zip(candidates, pool.map(partial(_look, around, workload), candidates), strict=True))
     options: list[Option] = []
     for target, found in looked.items():
         if isinstance(found, str):
@@ -250,7 +251,7 @@ def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
     )
 
 
-def _look(around: Surroundings, target: str, workload: Workload) -> Option | str:
+def _look(around: Surroundings, workload: Workload, target: str) -> Option | str:
     """Return what a place has for a workload, or why it has nothing."""
     place = around.providers.place(target)
     try:

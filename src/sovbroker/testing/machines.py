@@ -38,6 +38,10 @@ def _sizes() -> list[Size]:
     ]
 
 
+def _nothing(name: str) -> None:
+    """Do nothing."""
+
+
 @dataclass(slots=True)
 class FakeCompute:
     """A `ComputeProvider` in memory, with every feature but those that are `absent`.
@@ -50,8 +54,8 @@ class FakeCompute:
     absent: frozenset[ComputeFeature] = frozenset()
     offered: list[Size] = field(default_factory=_sizes)
     known: list[Image] = field(default_factory=lambda: [Image("image-1", "debian-12", owner="debian")])
-    before: Callable[[str], None] = lambda name: None
-    after: Callable[[str], None] = lambda name: None
+    before: Callable[[str], None] = _nothing
+    after: Callable[[str], None] = _nothing
     blind: bool = False
     canary: str = "its default group"
     counts: bool = True

@@ -3,7 +3,7 @@
 import pytest
 
 from sovbroker.errors import PermissionDenied, StateError, Unavailable
-from sovbroker.machines import ComputeFeature, MachineState
+from sovbroker.machines import ComputeFeature, Machine, MachineState
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test"
 ASKED = {"label": "restricted", "ssh_key": PUBLIC, "ttl": "1h"}
@@ -164,8 +164,6 @@ def test_strays_are_told_of_and_destroyed_only_when_that_is_asked(house):
 
 
 def test_machines_of_others_are_nobodys_strays(house):
-    from sovbroker.machines import Machine
-
     fake = house.fakes["fr/compute@paris"]
     fake.fleet["i-9"] = Machine("i-9", "theirs", MachineState.RUNNING, tags={"sovbroker-installation": "0" * 16})
     assert house.compute.reap(strays=True).strays == ()
@@ -177,5 +175,5 @@ def test_a_damaged_entry_is_not_taken_for_none(house):
     (file,) = house.journal.path.glob("*.json")
     file.write_text("{")
     for act in (house.compute.list, house.compute.reap, house.compute.audit, lambda: house.compute.get("job")):
-        with pytest.raises(StateError, match="damaged|cannot be read"):
+        with pytest.raises(StateError, match=r"damaged|cannot be read"):
             act()

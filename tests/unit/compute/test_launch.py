@@ -224,7 +224,7 @@ def test_a_provider_that_lacks_something_is_passed_over(house):
 
 def test_a_place_out_of_reach_is_rejected_with_the_reason(house):
     object.__setattr__(house.around.providers.places["fr/compute@paris"], "_held", Silent())
-    with pytest.raises(InvalidArgument, match="not possible: a machine for data labelled restricted(.|\n)*no answer"):
+    with pytest.raises(InvalidArgument, match=r"not possible: a machine for data labelled restricted(.|\n)*no answer"):
         house.compute.launch("job", label="restricted")
     assert house.compute.launch("web/x").target != "fr/compute@paris"
 
