@@ -21,69 +21,54 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Final, NoReturn, cast
-from urllib.parse import urlsplit
+from typing import Final, NoReturn, cast
 
-from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered
+from sovbroker.errors import ConfigError, KeyUnavailable, Tampered
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
-from sovbroker_adapters.hosts import check_host
-from sovbroker_adapters.peers import own_machine, watch_session
-from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
+from sovbroker_adapters.vaults import SETTINGS, Vault, connected
 
 __all__ = ["VaultService", "build"]
 
-MISSING: Final = "hvac is not installed; run `pip install 'sovbroker[vault]'`"
-KNOWN: Final = ("mount", "namespace", "timeout", "ca-bundle", "cleartext")
-WAYS: Final = (("token",), ("username", "password"), ("role_id", "secret_id"))
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-TIMEOUT: Final = 10
 WRAPPED_MAX: Final = 4096
-REFUSED: Final = {400: "it refuses the request", 403: "it refuses these credentials", 404: "there is no such key"}
 
 
 def build(binding: KeyBinding, /) -> VaultService:
     """Open the key `binding.key`. Raises ConfigError when the binding cannot work; makes no request."""
-    try:
-        import_module("hvac")
-    except ModuleNotFoundError as error:
-        raise ConfigError(MISSING) from error
-    reading = Reading(Binding(binding.name, binding.key, settings=binding.settings))
-    reading.check_names(KNOWN)
-    if not any(all(binding.credentials.get(name) for name in way) for way in WAYS):
-        ways = "; or ".join(" and ".join(f"`{name}`" for name in way) for way in WAYS)
-        raise ConfigError(f"{binding.name}: no credentials: give {ways}")
+    reading = Reading(
+        Binding(
+            binding.name,
+            binding.key,
+            endpoint=binding.endpoint,
+            hosts=binding.hosts,
+            credentials=binding.credentials,
+            settings=binding.settings,
+        )
+    )
+    reading.check_names(("mount", *SETTINGS))
     if NAME.fullmatch(binding.key) is None:
         raise ConfigError(f"{binding.name}: `{binding.key}` is no name of a transit key")
-    parts = urlsplit(binding.endpoint or "")
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
-        raise ConfigError(f"{binding.name}: the endpoint `{binding.endpoint}` is no URL that begins with https://")
-    if parts.scheme == "http" and not (reading.switch("cleartext") or own_machine(parts.hostname)):
-        raise ConfigError(f"{binding.name}: over http:// everybody on the way reads the token; use https://")
-    return VaultService(binding, reading)
+    vault = connected(reading, where=f"the key `{binding.key}` of {binding.name}")
+    return VaultService(binding, vault, mount=reading.text("mount") or "transit")
 
 
 class VaultService:
     """A `KeyService` over one transit key. Safe for threads and after a fork; holds secrets, so it is not picklable."""
 
-    def __init__(self, binding: KeyBinding, reading: Reading) -> None:
+    def __init__(self, binding: KeyBinding, vault: Vault, *, mount: str) -> None:
         self.name = binding.name
-        self._binding = binding
-        self._mount = reading.text("mount") or "transit"
-        self._namespace = reading.text("namespace")
-        self._timeout = reading.number("timeout", TIMEOUT)
-        self._bundle = reading.path("ca-bundle")
-        self._clients = PerProcess(self._client)
+        self._key = binding.key
+        self._vault = vault
+        self._mount = mount
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
         """See `KeyService.wrap`."""
         plain = base64.b64encode(bound(secret, context)).decode("ascii")
-        answer = self._ask(
+        answer = self._vault.ask(
             lambda client: client.secrets.transit.encrypt_data(
-                self._binding.key, plaintext=plain, associated_data=digest(context), mount_point=self._mount
+                self._key, plaintext=plain, associated_data=digest(context), mount_point=self._mount
             )
         )
         wrapped = _field(answer, "ciphertext")
@@ -95,9 +80,9 @@ class VaultService:
         """See `KeyService.unwrap`."""
         if not wrapped.isascii() or len(wrapped) > WRAPPED_MAX:
             raise Tampered
-        answer = self._ask(
+        answer = self._vault.ask(
             lambda client: client.secrets.transit.decrypt_data(
-                self._binding.key,
+                self._key,
                 ciphertext=wrapped.decode("ascii"),
                 associated_data=digest(context),
                 mount_point=self._mount,
@@ -112,13 +97,11 @@ class VaultService:
 
     def close(self) -> None:
         """See `KeyService.close`."""
-        client = self._clients.take()
-        if client is not None:
-            client.session.close()
+        self._vault.close()
 
     def __repr__(self) -> str:
         """Print which key it is, and no secret."""
-        return f"VaultService(name={self.name!r}, key={self._binding.key!r})"
+        return f"VaultService(name={self.name!r}, key={self._key!r})"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: secrets do not travel."""
@@ -126,92 +109,7 @@ class VaultService:
 
     @property
     def _where(self) -> str:
-        return f"the key `{self._binding.key}` of {self.name}"
-
-    def _ask(self, call: Callable[[Any], Any], *, opening: bool = False) -> Any:  # noqa: ANN401 - the SDK's own types
-        """Make a call, with a fresh token once where the old one has run out. Whatever fails is an error of ours."""
-        client = self._logged_in()
-        try:
-            return call(client)
-        except Exception as error:
-            found = self._failure(error, opening=opening)
-            if not (getattr(error, "errors", None) is not None and _status(error) == 403 and self._logs_in):  # noqa: PLR2004 - HTTP's own
-                raise found from error
-        client.token = None
-        try:
-            return call(self._logged_in())
-        except Exception as error:
-            raise self._failure(error, opening=opening) from error
-
-    @property
-    def _logs_in(self) -> bool:
-        return self._binding.credentials.get("token") is None
-
-    def _logged_in(self) -> Any:  # noqa: ANN401 - the SDK's own type
-        client = self._clients.get()
-        if client.token:
-            return client
-        secrets = self._binding.credentials
-        try:
-            if secrets.get("role_id") is not None:
-                client.auth.approle.login(secrets.get("role_id"), secrets.get("secret_id"))
-            else:
-                client.auth.userpass.login(secrets.get("username"), secrets.get("password"))
-        except Exception as error:
-            raise self._failure(error, opening=False) from error
-        return client
-
-    def _client(self) -> Any:  # noqa: ANN401 - the SDK's own type
-        hvac, requests = import_module("hvac"), import_module("requests")
-        binding = self._binding
-        session = requests.Session()
-        session.trust_env = False
-        watch_session(session, target=binding.name)
-        send = session.send
-
-        def checked(request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
-            check_host(request.url, hosts=binding.hosts, target=binding.name)
-            return send(request, **{**options, "allow_redirects": False})
-
-        session.send = checked
-        # An empty token keeps hvac from looking for one in the environment and the user's home.
-        return hvac.Client(
-            url=binding.endpoint,
-            token=binding.credentials.get("token") or "",
-            verify=True if self._bundle is None else str(self._bundle),
-            timeout=self._timeout,
-            allow_redirects=False,
-            session=session,
-            namespace=self._namespace,
-            proxies={},
-        )
-
-    def _failure(self, error: Exception, *, opening: bool) -> SealError:
-        """Return our error for what went wrong."""
-        if isinstance(error, SealError):
-            return error
-        if isinstance(error, PermissionDenied):
-            # Of the checks here, before anything was sent: the server's own no is an error of hvac.
-            return KeyUnavailable(f"{self._where} is out of reach: {error}")
-        status, told = _status(error), " ".join(str(each) for each in getattr(error, "errors", None) or ())
-        if opening and status == 400 and _is_damage(told):  # noqa: PLR2004 - HTTP's own
-            return Tampered()
-        why = REFUSED.get(status, "it does not answer as it should")
-        if status == 0:
-            why = "it is out of reach"
-        return KeyUnavailable(f"{self._where}: {why}{f' ({told[:200]})' if told else ''}")
-
-
-def _is_damage(told: str) -> bool:
-    """Whether the server says of a ciphertext that it is none of this key and context."""
-    words = (
-        "authentication failed",
-        "invalid ciphertext",
-        "unable to decrypt",
-        "could not decode",
-        "decode ciphertext",
-    )
-    return any(word in told.lower() for word in words)
+        return f"the key `{self._key}` of {self.name}"
 
 
 def _field(answer: object, name: str) -> str:
@@ -220,11 +118,3 @@ def _field(answer: object, name: str) -> str:
     for step in ("data", name):
         value = cast("dict[str, object]", value).get(step) if isinstance(value, dict) else None
     return value if isinstance(value, str) else ""
-
-
-def _status(error: Exception) -> int:
-    """Return the HTTP status that an error of hvac stands for; 0 where there was no answer."""
-    if getattr(error, "errors", None) is None and not hasattr(error, "method"):
-        return 0
-    names = {"InvalidRequest": 400, "Unauthorized": 403, "Forbidden": 403, "InvalidPath": 404}
-    return names.get(type(error).__name__, 500)

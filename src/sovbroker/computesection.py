@@ -26,7 +26,16 @@ from sovbroker.recipients import Setting
 from sovbroker.secrets import SecretSource
 from sovbroker.shapes import CONTRADICTION, Countries, Secret, SettingShape, beside
 
-__all__ = ["LOCAL", "PLACES", "ComputeConfig", "PlaceSection", "check_twice"]
+__all__ = [
+    "LOCAL",
+    "PLACES",
+    "SECRETS",
+    "ComputeConfig",
+    "PlaceSection",
+    "SecretsConfig",
+    "SecretsSection",
+    "check_twice",
+]
 
 LOCAL: Final = "local"
 
@@ -106,6 +115,35 @@ class PlaceSection:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SecretsConfig:
+    """What keeps secrets for machines: a `service`, and how it is reached."""
+
+    service: str
+    endpoint: str
+    credentials: Mapping[str, SecretSource]
+    settings: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsSection:
+    """The section `secrets`, as it is written."""
+
+    service: Word
+    endpoint: Word
+    credentials: Mapping[Word, SecretSource]
+    settings: Mapping[Word, Setting] = field(default_factory=dict[Word, Setting])
+
+    def config(self, folder: Path) -> SecretsConfig:
+        """Return it with paths made absolute."""
+        return SecretsConfig(
+            service=str(self.service),
+            endpoint=str(self.endpoint),
+            credentials={str(name): beside(source, folder) for name, source in self.credentials.items()},
+            settings={str(name): value for name, value in self.settings.items()},
+        )
+
+
 def check_twice(sections: tuple[PlaceSection, ...], findings: Findings) -> None:
     """Find a place that is there twice."""
     seen: set[str] = set()
@@ -119,6 +157,17 @@ def _source(pattern: Word, owner: Word | None = None) -> ImageSource:
     return ImageSource("" if owner is None else str(owner), str(pattern))
 
 
+BY_NAME: Final = MapOf(Secret(), key=Text(pattern=r"[a-z][a-z_]*", wanted="a name of a-z and _"))
+SETTINGS: Final = MapOf(SettingShape(), key=Text(pattern=r"[a-z][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))
+SECRETS: Final = Record(
+    SecretsSection,
+    {
+        "service": required(Text()),
+        "endpoint": required(Text()),
+        "credentials": required(BY_NAME),
+        "settings": optional(SETTINGS),
+    },
+)
 PLACES: Final = ListOf(
     Record(
         PlaceSection,
@@ -128,11 +177,9 @@ PLACES: Final = ListOf(
             "path": optional(Text()),
             "endpoint": optional(Text()),
             "emulated": optional(Flag()),
-            "credentials": optional(MapOf(Secret(), key=Text(pattern=r"[a-z][a-z_]*", wanted="a name of a-z and _"))),
+            "credentials": optional(BY_NAME),
             "parameters": optional(MapOf(Text())),
-            "settings": optional(
-                MapOf(SettingShape(), key=Text(pattern=r"[a-z][a-z0-9-]*", wanted="a name of a-z, 0-9 and -"))
-            ),
+            "settings": optional(SETTINGS),
             "images": optional(MapOf(Record(_source, {"owner": optional(Text()), "pattern": required(Text())}))),
             "located": optional(Countries()),
             "controlled": optional(Countries()),

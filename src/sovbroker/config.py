@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from sovbroker.catalogue.connection import on_this_machine
-from sovbroker.computesection import PLACES, ComputeConfig, PlaceSection, check_twice
+from sovbroker.computesection import (
+    PLACES,
+    SECRETS,
+    ComputeConfig,
+    PlaceSection,
+    SecretsConfig,
+    SecretsSection,
+    check_twice,
+)
 from sovbroker.document import (
     Choice,
     Findings,
@@ -41,7 +49,6 @@ from sovbroker.shapes import CONTRADICTION, SECRET_OR_TEXT, Countries, Secret, b
 __all__ = [
     "CODES",
     "AccountConfig",
-    "ComputeConfig",
     "Config",
     "KeyConfig",
     "TargetConfig",
@@ -115,6 +122,7 @@ class Config:
     durability: Durability = Durability.POWER
     accounts: tuple[AccountConfig, ...] = ()
     compute: tuple[ComputeConfig, ...] = ()
+    secrets: SecretsConfig | None = None
 
 
 def embedded(folder: Path | None = None) -> Config:
@@ -182,6 +190,7 @@ class _File:
     keys: Mapping[Word, KeySection] = field(default_factory=dict[Word, KeySection])
     accounts: Mapping[Word, _Account] = field(default_factory=dict[Word, _Account])
     compute: tuple[PlaceSection, ...] = ()
+    secrets: SecretsSection | None = None
 
 
 def _file(sovbroker: int, **rest: object) -> _File:
@@ -240,6 +249,7 @@ SHAPE: Final = Record(
         "targets": required(ListOf(TARGET, least=1)),
         "accounts": optional(MapOf(ACCOUNT)),
         "compute": optional(PLACES),
+        "secrets": optional(SECRETS),
     },
 )
 
@@ -278,6 +288,7 @@ def parse_config(text: str | bytes, *, file: Path) -> Config:
         targets=tuple(targets),
         accounts=accounts,
         compute=compute,
+        secrets=None if read_file.secrets is None else read_file.secrets.config(folder),
     )
 
 

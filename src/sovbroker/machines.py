@@ -9,7 +9,7 @@ changes something is not repeated here, unless the provider knows it again by it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +29,8 @@ __all__ = [
     "Machine",
     "MachineState",
     "PublicKey",
+    "SecretBox",
+    "SecretTicket",
     "Size",
     "Visibility",
     "Volume",
@@ -276,4 +278,27 @@ class ComputeAdapter(Protocol):
         ...
 
 
-Opener = Callable[[Binding], ComputeProvider]
+@dataclass(frozen=True, slots=True)
+class SecretTicket:
+    """What a machine gets its secrets with: a token that is good once, and the URL that takes it. Never printed.
+
+    A POST there with the token as `X-Vault-Token` is answered with JSON: `{"data": {"machine": …, "secrets": {…}}}`.
+    """
+
+    token: str = field(repr=False)
+    url: str
+
+
+class SecretBox(Protocol):
+    """Keeps secrets for a machine until it asks for them, once.
+
+    An entry point of the group `sovbroker.secret_boxes` names a function that opens one for a `Binding`.
+    """
+
+    def deposit(self, machine: str, secrets: Mapping[str, str]) -> SecretTicket:
+        """Keep secrets by name for the machine of a launch; return what it asks with. Raises KeyUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back. May be called twice."""
+        ...

@@ -32,7 +32,7 @@ from sovbroker.recipients import attested, holders_of, service_of
 from sovbroker.reloading import Reloader
 from sovbroker.router import Place, Stores
 from sovbroker.secrets import CredentialSource
-from sovbroker.siting import sites_of
+from sovbroker.siting import deposit_of, sites_of
 
 __all__ = [
     "World",
@@ -108,7 +108,9 @@ def assemble(
         keyrings=Keyrings(services),
         clock=now,
         reloader=_reloader(config, places, services, current=policy, clock=now, overlay=catalogue.overlay),
-        machines=Machines(Providers(sites_of(config.compute, catalogue)), Journal(config.state)),
+        machines=Machines(
+            Providers(sites_of(config.compute, catalogue)), Journal(config.state), deposit_of(config.secrets)
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,17 +12,22 @@ from urllib.parse import urlsplit
 from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue.connection import Connection
 from sovbroker.catalogue.facts import Target
-from sovbroker.compute import ComputePlace
-from sovbroker.config import ComputeConfig
+from sovbroker.compute import ComputePlace, Secrets
+from sovbroker.compute.boot import depositing
+from sovbroker.computesection import ComputeConfig, SecretsConfig
 from sovbroker.errors import ConfigError
+from sovbroker.machines import SecretBox
 from sovbroker.ports import Binding, Credentials
 from sovbroker.recipients import attested
 from sovbroker.secrets import SecretSource
 
-__all__ = ["OFFER", "site_of", "sites_of"]
+__all__ = ["OFFER", "SECRET_BOXES", "box_of", "deposit_of", "site_of", "sites_of"]
 
 OFFER: Final = "compute"
 """The offer of a provider that machines are."""
+
+SECRET_BOXES: Final = "sovbroker.secret_boxes"  # noqa: S105 - the name of a group
+"""The entry-point group in which those are found who keep secrets for machines."""
 
 LOCAL: Final = "local"
 ENDPOINT: Final[Mapping[str, str]] = MappingProxyType({"ovhcloud": "account-api"})
@@ -64,6 +70,41 @@ def site_of(config: ComputeConfig, catalogue: Catalogue) -> ComputePlace:
         credentials=credentials,
         images=config.images,
     )
+
+
+def box_of(config: SecretsConfig) -> SecretBox:
+    """Return what keeps secrets for machines. Makes no request. Raises ConfigError."""
+    found = entry_points(group=SECRET_BOXES)
+    for entry in found:
+        if entry.name == config.service:
+            opener: Callable[[Binding], SecretBox] = entry.load()
+            return opener(
+                Binding(
+                    target="secrets",
+                    container="",
+                    endpoint=config.endpoint,
+                    hosts=frozenset({urlsplit(config.endpoint).netloc}),
+                    credentials=_credentials(config.credentials),
+                    settings=config.settings,
+                )
+            )
+    known = ", ".join(sorted(found.names)) or "none"
+    raise ConfigError(f"nothing here keeps secrets by the name of `{config.service}`; known: {known}")
+
+
+def deposit_of(config: SecretsConfig | None) -> Secrets | None:
+    """Return what keeps secrets for machines, opened when there are some to keep; None where nothing is configured."""
+    if config is None:
+        return None
+
+    def deposit(machine: str, secrets: Mapping[str, str], script: bytes) -> bytes:
+        box = box_of(config)
+        try:
+            return depositing(box)(machine, secrets, script)
+        finally:
+            box.close()
+
+    return deposit
 
 
 def _credentials(sources: Mapping[str, SecretSource]) -> Credentials:

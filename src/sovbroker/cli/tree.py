@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sovbroker import __version__
-from sovbroker.cli import accounts, catalogue, keys, label, policy, reading, targets, upkeep, writing
+from sovbroker.cli import accounts, catalogue, compute, keys, label, policy, reading, targets, upkeep, writing
 from sovbroker.cli.failures import Exit
 from sovbroker.cli.session import CONFIG, DEBUG, JSON, Options
 
@@ -30,6 +30,7 @@ app.add_typer(catalogue.app, name="catalogue", help="What is known of the provid
 app.add_typer(targets.app, name="targets", help="The targets of the configuration.")
 app.add_typer(accounts.app, name="accounts", help="Users and keys at the account plane of a provider.")
 app.add_typer(keys.app, name="keys", help="The keyrings of the configuration.")
+app.add_typer(compute.app, name="compute", help="Machines, placed by label.")
 
 
 @app.callback()

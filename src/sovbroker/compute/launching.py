@@ -37,6 +37,7 @@ TAG: Final = "sovbroker"
 
 USER_DATA_MAX: Final = 16 << 10
 SECRET_LEAST: Final = 4
+SECRET_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 ENCODINGS: Final = ("utf-8", "utf-16-le", "utf-16-be")
 
 Secrets = Callable[[str, Mapping[str, str], bytes], bytes]
@@ -62,6 +63,8 @@ def check_user_data(script: bytes, secrets: Mapping[str, str]) -> None:
     for name, secret in secrets.items():
         if len(secret) < SECRET_LEAST:
             raise InvalidArgument(f"the secret `{name}` is shorter than {SECRET_LEAST} characters")
+        if SECRET_NAME.fullmatch(name) is None:
+            raise InvalidArgument(f"`{name[:80]}` cannot name a secret; use 1 to 64 letters, digits, `_`, `-` and `.`")
         if any(form in script for form in _spellings(secret)):
             raise InvalidArgument(
                 f"user_data holds the secret `{name}`, and every provider keeps user_data where others read it; pass "
@@ -113,7 +116,7 @@ def launch(
     check_name(name)
     check_user_data(workload.user_data, secrets)
     if secrets and deposit is None:
-        raise InvalidArgument("nothing is configured to keep secrets for machines; see `secrets` under `compute`")
+        raise InvalidArgument("nothing keeps secrets for machines; add `secrets` to the configuration")
     digest = workload.digest(secrets)
     with around.journal.locked(name):
         before = around.journal.get(name)
@@ -209,7 +212,10 @@ def _carried_out(
 ) -> tuple[Entry, Machine]:
     """Do what a launch takes at its provider, and undo it where the provider would not have it."""
     try:
-        script = workload.user_data if deposit is None else deposit(entry.launch, secrets, workload.user_data)
+        script = workload.user_data
+        if deposit is not None and secrets:
+            script = deposit(entry.launch, secrets, script)
+            check_user_data(script, secrets)
         if workload.ssh_key is not None:
             key = provider.import_key(f"{TAG}-{entry.launch}", workload.ssh_key)
             entry = replace(entry, public_key=key.id)

@@ -123,7 +123,10 @@ class Plan:
         """Print for people: the outcome, why, and every place once."""
         outcome = "allowed" if self.allowed else "not possible" if self.decision.allowed else "refused"
         lines = [f"{outcome}: a machine for data labelled {self.label}"]
-        because = [*self.decision.reasons[:1], *([f"near {self.objects} objects"] if self.objects else [])]
+        because = [
+            *self.decision.reasons[:1],
+            *([f"near {self.objects} object{'s' * (self.objects > 1)}"] if self.objects else []),
+        ]
         lines += [f"  {'because' if index == 0 else '':<9}{reason}" for index, reason in enumerate(because)]
         width = max((len(name) for name in (*self.rejected, *(one.target for one in self.options))), default=0)
         for index, one in enumerate(self.options):
