@@ -169,7 +169,7 @@ class Desk:
             Opener(dek, Context(row.domain, row.key, row.version, row.label), record.head)
             fresh = self._adopted(copies, record, dek) if len(copies) > 1 else None
             if fresh is None:
-                key = self.flow.keyrings.domain(self.domain)
+                key = self._key()
                 fresh = replace(record, kid=key.kid, wrapped=key.wrap_dek(dek))
         except SealError as error:
             return Result(row, left=(Left(row.key, row.version, "", "", str(error)),))
@@ -253,13 +253,17 @@ class Desk:
                     continue
                 entry = attempt(partial(store.head, copy.physical), deadline=None).metadata.get(Record.NAME, "")
                 found = Record.decode(entry)
-                key = self.flow.keyrings.domain(self.domain)
+                key = self._key()
                 if found.kid == key.kid and found.head == record.head and key.unwrap_dek(found.wrapped) == dek:
                     return replace(record, kid=found.kid, wrapped=found.wrapped)
             except (OddError, StoreError, SealError):
                 # What is wrong with this copy is told when the record is brought to it.
                 continue
         return None
+
+    def _key(self) -> DomainKey:
+        """Return the current key, as young as the policy wants those to be under which something is sealed."""
+        return self.flow.keyrings.domain(self.domain, within=self.flow.policy.book.limits.key_age)
 
     def _store(self, copy: CopyRow) -> Guarded:
         if copy.target not in self.flow.stores.places:
