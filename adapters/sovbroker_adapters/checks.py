@@ -21,6 +21,7 @@ __all__ = [
     "check_until",
     "clip",
     "need",
+    "shows",
 ]
 
 NAME: Final = re.compile(r"[a-z0-9]+")
@@ -117,3 +118,12 @@ def need(feature: Feature, capabilities: Mapping[Feature, Support], *, target: s
         raise NotSupported(
             f"`{feature}` is {support} at this store; its capabilities say so beforehand", target=target, key=key
         )
+
+
+def shows(found: Mapping[str, str], wanted: Mapping[str, str], *, before: Mapping[str, str]) -> bool:
+    """Whether an object has the metadata that it was given, and says nothing of those that it had before.
+
+    A store may add its own.
+    """
+    kept = any(found.get(name) for name in before.keys() - wanted.keys())
+    return not kept and all(found.get(name) == value for name, value in wanted.items())

@@ -186,6 +186,15 @@ class MemoryStore:
         info, body = self._shelf.find(source)
         return self._shelf.publish(destination, body, metadata=info.metadata)
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`."""
+        check_metadata(metadata, limits=self.limits)
+        with self._shelf.lock:
+            info, body = self._shelf.find(key)
+            info = replace(info, modified=datetime.now(UTC), metadata=MappingProxyType(dict(metadata)))
+            self._shelf.objects[key] = (info, body)
+        return info
+
     def multipart(
         self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None
     ) -> MemoryUpload:

@@ -25,6 +25,7 @@ from sovbroker.ports import Bytes
 from sovbroker.reading import open_object, open_range, row_of, ticket_of
 from sovbroker.reindexing import Reindexed, reindex
 from sovbroker.reloading import Reload, Reloader
+from sovbroker.rewrapping import Rewrapped, rewrap
 from sovbroker.router import Place, Stores, Targets
 from sovbroker.scanning import scanner_of, seen
 from sovbroker.shredding import Shredded, shred
@@ -419,6 +420,17 @@ class Broker:
         What was deleted and was still there comes back. Raises StoreError when a target cannot be listed.
         """
         return reindex(self._flow)
+
+    def rewrap(self, *domains: str, progress: Progress | None = None) -> Rewrapped:
+        """Wrap the data keys of `domains` (of all, where none is named) anew, under the current key of each.
+
+        For the days after `Keyring.rotate`. No body moves, and no object is out of reach meanwhile. `progress` is told
+        how many versions were looked at, and of how many. It may be cut off at any moment: called again, it goes on.
+        What could not be brought under the current key is told by name; run one at a time.
+
+        Raises InvalidArgument for an unknown domain, KeyUnavailable, StateError; a store's failures are in the outcome.
+        """
+        return rewrap(self._flow, domains, progress=progress)
 
     def _sweep(self, *, limit: int) -> int:
         now = self._flow.clock()

@@ -105,6 +105,12 @@ class Confined:
         self._check_key(destination)
         return self.inner.copy(source, destination)
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`."""
+        self._check_key(key)
+        self._check_content(b"", metadata)
+        return self.inner.set_metadata(key, metadata=metadata)
+
     def multipart(
         self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None
     ) -> ConfinedUpload:

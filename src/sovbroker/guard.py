@@ -155,6 +155,15 @@ class Guarded:
         self._need(Feature.COPY, source)
         return self.inner.copy(source, destination)
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`. A write: of an envelope's metadata nothing but a record is let through."""
+        self._check_name(key)
+        self._need(Feature.SET_METADATA, key)
+        self._need(Feature.METADATA, key)
+        if self.permit is not Permit.CLEAR:
+            self._head_of(key, metadata)
+        return self.inner.set_metadata(key, metadata=metadata)
+
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`. A sealed upload cannot be opened again to send parts, only to abort it."""
         if upload_id is not None:

@@ -46,6 +46,10 @@ class Keyrings:
         """Return the key of a domain that has the opaque id `kid`. Raises KeyUnavailable."""
         return self.keyring(name).by_kid(kid)
 
+    def epochs(self, name: str) -> tuple[DomainKey, ...]:
+        """Return every key of a domain, the current one first. Raises KeyUnavailable."""
+        return self.keyring(name).epochs(name)
+
     def owner(self, kid: str) -> DomainKey:
         """Return the key with the opaque id `kid` from whichever keyring has it. Raises KeyUnavailable."""
         reasons: list[str] = []

@@ -64,6 +64,7 @@ class Feature(StrEnum):
     CONDITIONAL_PUT = "conditional-put"
     RANGE = "range"
     METADATA = "metadata"
+    SET_METADATA = "set-metadata"
     COPY = "copy"
     MULTIPART = "multipart"
     DELIMITER = "delimiter"
@@ -299,6 +300,16 @@ class Store(Protocol):
 
     def copy(self, source: str, destination: str) -> ObjectInfo:
         """Copy within the store, with metadata, without the bytes passing through here. Raises NotFound."""
+        ...
+
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """Replace an object's metadata, all of them, while its body stays where it is; return what is known of it now.
+
+        Needs the features `SET_METADATA` and `METADATA`.
+        Readers see the old metadata or the new ones. Where the service can compare, an object that is replaced
+        meanwhile keeps the metadata that it came with, and an error is raised. Raises NotFound; and PermissionDenied
+        for an object that is retained, where the service allows it only for those that are not.
+        """
         ...
 
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:

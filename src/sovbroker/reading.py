@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final, TypeVar
 
 from sovbroker.envelope import ClearRecord, Context, Opener, Record, Secret, read_sidecar
-from sovbroker.errors import NotFound, Tampered, UnknownFormat
+from sovbroker.errors import NotFound, SealError, Tampered, UnknownFormat
 from sovbroker.guard import Permit
 from sovbroker.objects import ExitTicket, ObjectFile, info_of
 from sovbroker.placements import CopyRow, Placement
@@ -94,8 +94,28 @@ def _source(flow: Flow, row: Placement, copy: CopyRow, record: Record | None) ->
         # The envelope tells by itself when it is another one; its sidecar is for whoever has lost the row.
         return source
     if record is not None:
-        return replace(source, entry={Record.NAME: record.split(store.limits.metadata_max)[0]})
+        entry = record.split(store.limits.metadata_max)[0]
+        return replace(source, entry={Record.NAME: entry}, else_shown=_rewrapped(flow, row, record, entry))
     return source
+
+
+def _rewrapped(flow: Flow, row: Placement, record: Record, entry: str) -> Callable[[Mapping[str, str]], bool]:
+    """Return what tells whether a store shows the same record, its data key wrapped under another key of the domain.
+
+    So it is while keys are wrapped anew, between a copy and its row. Whatever is not that very data key is refused.
+    """
+
+    def same(shown: Mapping[str, str]) -> bool:
+        try:
+            found = Record.decode(shown.get(Record.NAME, ""))
+            if not found.same_but_wrapped(Record.decode(entry)):
+                return False
+            theirs = flow.keyrings.by_kid(row.domain, found.kid).unwrap_dek(found.wrapped)
+        except SealError:
+            return False
+        return theirs == _secret(flow, row, record)[1]
+
+    return same
 
 
 def _beside(store: Store, name: str) -> Callable[[], Mapping[str, object]]:

@@ -59,7 +59,7 @@ class Faulty:
 
     def __getattr__(self, name):
         value = getattr(self._inner, name)
-        if name in {"head", "get", "put", "delete", "copy", "presign"}:
+        if name in {"head", "get", "put", "delete", "copy", "presign", "set_metadata"}:
 
             def call(key, *args, **options):
                 self._before(name, key)

@@ -1148,3 +1148,32 @@ def test_calls_one_after_another_end_when_they_are_cancelled(clouds):
             assert task.cancelled()
 
     run(clouds, main)
+
+
+def test_keys_are_wrapped_anew_in_batches_and_a_cancelled_run_goes_on(clouds, monkeypatch):
+    monkeypatch.setattr("sovbroker.rewrapping.BATCH", 2)
+
+    async def main(broker):
+        for number in range(6):
+            await broker.put(f"internal/{number}", b"x")
+        broker._broker.keys.keyring("main").rotate("main")
+        told = []
+
+        def first(done, total):
+            told.append((done, total))
+            task.cancel()
+
+        task = asyncio.create_task(broker.rewrap("main", progress=first))
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        # At the latest with the end of the batch after the one that was told of.
+        assert told[0] == (2, 6)
+        done = 6 if not task.cancelled() else None
+        rest = await broker.rewrap()
+        assert rest.whole
+        assert rest.done <= 4
+        assert done is None or rest.done == 0
+        assert (await broker.rewrap()).done == 0
+        return await broker.read("internal/5")
+
+    assert run(clouds, main) == b"x"

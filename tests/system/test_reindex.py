@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
-from sovbroker.envelope import CHUNK
+from sovbroker.envelope import CHUNK, Context, Record, open_metadata, seal_metadata
 from sovbroker.errors import Conflict, NotFound, StoreError, Unavailable
 from sovbroker.keys import Cost, Keyring, PassphraseService
 from sovbroker.reindexing import Oddity
@@ -200,13 +201,15 @@ def test_copies_that_contradict_each_other_are_told(clouds, broker):
     first, second = clouds.stores["outscale/eu-west-2"], clouds.stores["ovhcloud/gra"]
     record = first.head(mine).metadata["sovbroker"]
     kid, _, rest = record.removeprefix("1~").partition("~")
-    wrapped, head, metadata = rest.split("~")
-    # The same version, wrapped anew: a provider could only have got it from somebody with the keys.
-    key = broker.keys.by_kid("main", kid)
-    fresh = key.wrap_dek(key.unwrap_dek(wrapped))
+    wrapped, *_ = rest.split("~")
+    # The same version, described anew: a provider could only have got it from somebody with the keys.
+    dek = broker.keys.by_kid("main", kid).unwrap_dek(wrapped)
+    context = Context("main", "confidential/a", mine.partition("@")[2], "confidential")
+    told = open_metadata(dek, context, Record.decode(record).metadata)
+    other = replace(Record.decode(record), metadata=seal_metadata(dek, context, {**told, "metadata": {"k": "v"}}))
     with second.get(mine) as reader:
         body = reader.read()
-    second.put(mine, body, size=len(body), metadata={"sovbroker": f"1~{kid}~{fresh}~{head}~{metadata}"})
+    second.put(mine, body, size=len(body), metadata={"sovbroker": other.encode()})
     again = lose_state(clouds, broker)
     outcome = again.reindex()
     assert Oddity.DAMAGED in {odd.oddity for odd in outcome.odd}

@@ -238,3 +238,31 @@ def test_nobody_at_the_endpoint_is_unavailable(clouds, free_port, monkeypatch):
         with pytest.raises(Unavailable, match="ovhcloud/gra"):
             broker.put("internal/a", b"x", deadline=120)
         assert not broker.exists("internal/a")
+
+
+def test_a_new_key_reaches_every_copy_and_no_byte_of_a_body_moves(recorded, providers):
+    broker, recorder = recorded
+    size = SMALL + PART + 5
+    data = os.urandom(size)
+    broker.put("confidential/large", data)
+    broker.put("confidential/small", b"x" * 1000, metadata={"note": "y" * 3000})
+    broker.put(KEY, CONTENT)
+    before = {at: bodies_at(server) for at, server in providers.items()}
+    passed = sum(len(tape.data) for tape in recorder.tapes())
+    assert passed > 2 * size
+    broker.keys.keyring("main").rotate("main")
+    outcome = broker.rewrap()
+    assert (outcome.done, outcome.left) == (3, ())
+    moved = sum(len(tape.data) for tape in recorder.tapes()) - passed
+    # Heads of requests and answers, for three versions with two copies each, at four requests a copy.
+    assert 6 * 500 < moved < 6 * 12_000
+    assert {at: bodies_at(server) for at, server in providers.items()} == before
+    assert broker.read("confidential/large") == data
+    assert recorder.saw(NAME.encode()) == []
+
+
+def bodies_at(server):
+    """Return what a provider holds, body by body."""
+    s3 = client(server)
+    names = [item["Key"] for item in s3.list_objects_v2(Bucket="objects").get("Contents", [])]
+    return {name: s3.get_object(Bucket="objects", Key=name)["Body"].read() for name in names}

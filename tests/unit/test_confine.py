@@ -98,6 +98,7 @@ def test_no_other_key_is_touched(store, inner, key):
         lambda: store.delete(key),
         lambda: store.delete_many([KEY, key]),
         lambda: store.copy(KEY, key),
+        lambda: store.set_metadata(key, metadata=METADATA),
         lambda: store.copy(key, KEY),
         lambda: store.multipart(key),
         lambda: store.multipart(key, upload_id="1"),

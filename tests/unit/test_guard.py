@@ -155,11 +155,25 @@ def test_a_store_to_read_from_takes_nothing(inner):
     refused(lambda: store.put("a", b"x", size=1))
     refused(lambda: store.multipart("a"))
     refused(lambda: store.copy("k", "a"))
+    refused(lambda: store.set_metadata("k", metadata=Sealed(b"x").metadata))
     with store.get("k") as reader:
         assert reader.read() == b"x"
     store.delete("k")
     with pytest.raises(NotFound):
         store.head("k")
+
+
+def test_of_an_envelopes_metadata_only_a_record_passes(sealed, inner):
+    found, other = Sealed(b"x"), Sealed(b"x")
+    body = found.sealer.seal(b"x")
+    sealed.put("k", body, size=len(body), metadata=found.metadata)
+    for wrong in ({}, {"name": "Zoe"}, {**found.metadata, "name": "Zoe"}, {"sovbroker": "1c~e30"}):
+        refused(lambda wrong=wrong: sealed.set_metadata("k", metadata=wrong))
+    assert inner.head("k").metadata == found.metadata
+    sealed.set_metadata("k", metadata=other.metadata)
+    assert inner.head("k").metadata == other.metadata
+    refused(lambda: Guarded(inner, Permit.HIDDEN).set_metadata("k", metadata=other.metadata))
+    Guarded(inner, Permit.CLEAR).set_metadata("k", metadata={"name": "Zoe"})
 
 
 @pytest.mark.parametrize("give", [17, 4000, 1 << 20])
@@ -334,6 +348,7 @@ def test_what_a_probe_found_to_be_less_is_refused(inner):
         (lambda: store.put("a", b"x", size=1, metadata={"a": "b"}), Feature.METADATA),
         (lambda: store.get("k", range=(0, 0)), Feature.RANGE),
         (lambda: store.copy("k", "a"), Feature.COPY),
+        (lambda: store.set_metadata("k", metadata={}), Feature.SET_METADATA),
         (lambda: store.multipart("a"), Feature.MULTIPART),
         (lambda: store.list(delimiter="/"), Feature.DELIMITER),
         (lambda: store.list(start_after="a"), Feature.ORDERED_LIST),

@@ -1,4 +1,4 @@
-"""Copies within a container, and the links that name their sources."""
+"""Copies within a container, the links that name their sources, and metadata that are replaced."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from uuid import uuid4
 from sovbroker.errors import NotFound, Unavailable
 from sovbroker.ports import ObjectInfo
 from sovbroker_adapters.azure.client import Connection
+from sovbroker_adapters.checks import shows
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, ContainerClient
 
     from sovbroker_adapters.azure.proof import Proof
 
-__all__ = ["copy", "link"]
+__all__ = ["copy", "link", "set_metadata"]
 
 MIB: Final = 1 << 20
 # What the service copies before it answers; beyond, it would copy after the answer, and leave a wreck on failure.
@@ -53,6 +54,27 @@ def copy(proof: Proof, source: str, destination: str) -> ObjectInfo:
     info = proof.head(destination)
     if info.size != before.size:
         raise proof.broken(destination, f"the store copied {info.size} bytes of {before.size}")
+    return info
+
+
+def set_metadata(proof: Proof, key: str, metadata: Mapping[str, str]) -> ObjectInfo:
+    """Replace the metadata of an object as it is now."""
+    from azure.core import MatchConditions  # noqa: PLC0415 - the SDK is loaded lazily
+
+    before = proof.head(key)
+    unchanged: dict[str, Any] = {}
+    if before.etag is not None:
+        unchanged = {"etag": f'"{before.etag}"', "match_condition": MatchConditions.IfNotModified}
+    try:
+        proof.connection.blob(lambda blob: blob.set_blob_metadata(dict(metadata), **unchanged), key, again=False)
+    except NotFound as error:
+        proof.check_container(error)
+        raise
+    info = proof.head(key)
+    if info.size != before.size:
+        raise proof.broken(key, f"it has {info.size} bytes since its metadata were set, and had {before.size}")
+    if not shows(info.metadata, metadata, before=before.metadata):
+        raise proof.broken(key, "the store does not show the metadata that it was given")
     return info
 
 

@@ -27,7 +27,7 @@ from sovbroker.ports import (
 from sovbroker_adapters.azure import upload as uploading
 from sovbroker_adapters.azure.bodies import IN_MEMORY, AzureReader, Outgoing, Taken, take
 from sovbroker_adapters.azure.client import Connection
-from sovbroker_adapters.azure.copying import copy, link
+from sovbroker_adapters.azure.copying import copy, link, set_metadata
 from sovbroker_adapters.azure.listing import Listing
 from sovbroker_adapters.azure.names import check_name
 from sovbroker_adapters.azure.proof import Proof
@@ -186,6 +186,13 @@ class AzureStore:
         self._check_name(destination)
         self._need(Feature.COPY, source)
         return copy(self._proof, source, destination)
+
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`. An object that is replaced meanwhile raises Unavailable."""
+        self._check_name(key)
+        self._need(Feature.SET_METADATA, key)
+        self._check_metadata(metadata, key)
+        return set_metadata(self._proof, key, metadata)
 
     def multipart(
         self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None

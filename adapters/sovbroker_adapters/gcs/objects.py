@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from sovbroker.errors import InvalidArgument, NotFound, StoreError, Unavailable
 from sovbroker.ports import NO_METADATA, Bytes, Source
+from sovbroker_adapters.checks import shows
 from sovbroker_adapters.gcs.bodies import IN_MEMORY, TYPE, Outgoing
 from sovbroker_adapters.gcs.client import Call, Connection
 from sovbroker_adapters.gcs.resources import FIELDS, Resource, resource_of
@@ -95,6 +96,23 @@ class Objects:
             query = {"rewriteToken": token}
         resource = self._named(answer.get("resource"), destination, destination)
         self.check(resource, size=before.info.size, checksum=before.checksum, key=destination)
+        return resource
+
+    def set_metadata(self, key: str, metadata: Mapping[str, str]) -> Resource:
+        """Replace the metadata of an object as it is now; one that is changed meanwhile raises Unavailable."""
+        before = self.head(key, key=key)
+        query: dict[str, str | int] = {"fields": FIELDS}
+        if before.generation:
+            query["ifGenerationMatch"] = before.generation
+        if before.metageneration:
+            query["ifMetagenerationMatch"] = before.metageneration
+        # What is named nowhere stays, so what is to go is named as nothing.
+        content = {"metadata": {**dict.fromkeys(before.info.metadata), **metadata}}
+        call = Call("PATCH", self.connection.object(key), query, content=content, key=key, again=False)
+        resource = self._named(self.connection.ask(call), key, key)
+        self.check(resource, size=before.info.size, checksum=before.checksum, key=key)
+        if not shows(resource.info.metadata, metadata, before=before.info.metadata):
+            raise self.broken(key, "the store does not show the metadata that it was given")
         return resource
 
     def compose(

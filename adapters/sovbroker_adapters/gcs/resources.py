@@ -21,7 +21,7 @@ __all__ = ["BRIEF", "FIELDS", "Resource", "header_checksum", "info_of_headers", 
 BRIEF: Final = "name,size,generation,etag,crc32c,updated"
 """The fields of an object to ask for in listings."""
 
-FIELDS: Final = f"{BRIEF},metadata"
+FIELDS: Final = f"{BRIEF},metageneration,metadata"
 """The fields of an object to ask for."""
 
 META: Final = "x-goog-meta-"
@@ -29,11 +29,15 @@ META: Final = "x-goog-meta-"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One object as the JSON interface describes it. `checksum` is its CRC32C where it was told."""
+    """One object as the JSON interface describes it. `checksum` is its CRC32C where it was told.
+
+    `metageneration` counts the changes of its metadata, "" where that was not told.
+    """
 
     info: ObjectInfo
     generation: str
     checksum: int | None
+    metageneration: str = ""
 
 
 def resource_of(entry: object, *, target: str) -> Resource:
@@ -51,7 +55,8 @@ def resource_of(entry: object, *, target: str) -> Resource:
         metadata = MappingProxyType({key.lower(): str(value) for key, value in items})
     etag = generation or str(found.get("etag") or "") or None
     info = ObjectInfo(name, size, etag, _when(found.get("updated")), metadata)
-    return Resource(info, generation, checksums.read(found.get("crc32c")))
+    changes = str(found.get("metageneration") or "")
+    return Resource(info, generation, checksums.read(found.get("crc32c")), changes)
 
 
 def info_of_headers(answer: Response, key: str, *, size: int) -> ObjectInfo:

@@ -158,6 +158,13 @@ class GcsStore:
         need(Feature.COPY, self.capabilities, target=self.target, key=source)
         return self._objects.copy(source, destination).info
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`."""
+        check_name(key, limits=self.limits)
+        need(Feature.SET_METADATA, self.capabilities, target=self.target, key=key)
+        self._check_metadata(metadata, key)
+        return self._objects.set_metadata(key, metadata).info
+
     def multipart(
         self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None
     ) -> GcsUpload:

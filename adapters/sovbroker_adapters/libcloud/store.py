@@ -183,6 +183,12 @@ class LibcloudStore:
         self._check_name(destination)
         raise self._absent(Feature.COPY, source)
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`."""
+        del metadata
+        self._check_name(key)
+        raise self._absent(Feature.SET_METADATA, key)
+
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`."""
         del metadata, upload_id

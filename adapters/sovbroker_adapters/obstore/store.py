@@ -162,6 +162,10 @@ class FastStore:
         """See `Store.copy`."""
         return self._beside.copy(source, destination)
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`."""
+        return self._beside.set_metadata(key, metadata=metadata)
+
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`."""
         return self._beside.multipart(key, metadata=metadata, upload_id=upload_id)

@@ -58,6 +58,24 @@ SENT: Final = MappingProxyType(
     {"Range": "range", "IfNoneMatch": "if-none-match", "ChecksumCRC32": "x-amz-checksum-crc32"}
 )
 
+TOLD: Final = MappingProxyType(
+    {
+        "etag": "ETag",
+        "content-range": "ContentRange",
+        "content-type": "ContentType",
+        "cache-control": "CacheControl",
+        "content-disposition": "ContentDisposition",
+        "content-encoding": "ContentEncoding",
+        "content-language": "ContentLanguage",
+        "x-amz-object-lock-legal-hold": "ObjectLockLegalHoldStatus",
+        "x-amz-object-lock-mode": "ObjectLockMode",
+        "x-amz-server-side-encryption": "ServerSideEncryption",
+        "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
+        "x-amz-storage-class": "StorageClass",
+        "x-amz-version-id": "VersionId",
+    }
+)
+"""Headers of answers that are texts, and the SDK's words for them."""
 
 KNOWN: Final = frozenset(
     {"Key", "Body", "ContentLength", "Metadata", "PartNumber", "UploadId", "VersionId"} | SENT.keys()
@@ -131,7 +149,7 @@ def _blocks(params: Mapping[str, Any]) -> Iterable[memoryview]:
     return () if stream is None else cast("Iterable[memoryview]", stream())
 
 
-def _said(answer: HTTPResponse) -> dict[str, Any]:  # noqa: C901 - a table in words
+def _said(answer: HTTPResponse) -> dict[str, Any]:
     """Return what the head of an answer tells, in the SDK's words."""
     said: dict[str, Any] = {}
     metadata: dict[str, str] = {}
@@ -140,23 +158,16 @@ def _said(answer: HTTPResponse) -> dict[str, Any]:  # noqa: C901 - a table in wo
         if lower.startswith(META):
             metadata[lower.removeprefix(META)] = value
             continue
+        if lower in TOLD:
+            said[TOLD[lower]] = value
+            continue
         match lower:
-            case "etag":
-                said["ETag"] = value
             case "content-length":
                 said["ContentLength"] = int(value)
-            case "content-range":
-                said["ContentRange"] = value
             case "last-modified":
                 said["LastModified"] = _moment(value)
-            case "x-amz-server-side-encryption":
-                said["ServerSideEncryption"] = value
-            case "x-amz-version-id":
-                said["VersionId"] = value
             case "x-amz-delete-marker":
                 said["DeleteMarker"] = value == "true"
-            case "x-amz-object-lock-mode":
-                said["ObjectLockMode"] = value
             case "x-amz-object-lock-retain-until-date":
                 said["ObjectLockRetainUntilDate"] = _instant(value)
             case _:

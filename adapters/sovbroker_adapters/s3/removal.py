@@ -88,6 +88,18 @@ class Removal:
                     self._one(_Version(key, marker))
         return removed.failures | failures
 
+    def remove_older(self, key: str) -> None:
+        """Remove the versions of an object that are not the current one, where the bucket keeps them."""
+        if self._settings.versions == "leave" or not self._keeps():
+            return
+        try:
+            older = [version for version in self._versions(key) if not version.current]
+        except (PermissionDenied, NotSupported) as error:
+            raise type(error)(HELP, target=self._connection.target, key=key) from error
+        failures = self._remove(older).failures
+        if failures:
+            raise failures[key]
+
     @property
     def _ordered(self) -> bool:
         return self._settings.capabilities[Feature.ORDERED_LIST] is Support.NATIVE

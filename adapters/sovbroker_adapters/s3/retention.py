@@ -59,6 +59,19 @@ class Retention:
             raise self._not_held(key, "the object is another one since: it may have replaced the body")
         self._check(key, lock, after.lock or self._ask(named))
 
+    def check_free(self, key: str, answer: Answer) -> None:
+        """Raise PermissionDenied where the answer to `head_object` tells that an object is retained or held.
+
+        A copy would be another version, which nothing retains, beside the one that stays. Services tell it to those who
+        may ask for it: s3:GetObjectRetention.
+        """
+        lock = _lock(answer.get("ObjectLockMode"), answer.get("ObjectLockRetainUntilDate"))
+        if answer.get("ObjectLockLegalHoldStatus") == "ON":
+            raise PermissionDenied(f"`{key}` is held by a legal hold", target=self.connection.target, key=key)
+        if lock is not None and lock.end > datetime.now(UTC):
+            message = f"`{key}` is retained until {lock.end.isoformat()}"
+            raise PermissionDenied(message, target=self.connection.target, key=key)
+
     def _look(self, key: str, version: str | None = None) -> _State:
         verification = Verification(self.connection, self.settings)
         answer = verification.answer(key, version)

@@ -58,6 +58,9 @@ class Settings:
         reader = Reading(binding)
         reader.check_names(KNOWN)
         capabilities = reader.capabilities(_offered(anonymous=reader.switch("anonymous")))
+        if not capabilities[Feature.COPY].usable:
+            # It is a copy, too; and a service that does not know them would store nothing in the place of the body.
+            capabilities = MappingProxyType({**capabilities, Feature.SET_METADATA: capabilities[Feature.COPY]})
         if capabilities[Feature.RETENTION].usable and binding.settings.get("versions") == "leave":
             why = "a removal that leaves versions would hide what is retained; set `purge`, or `retention: absent`"
             raise reader.wrong("versions", why)

@@ -32,6 +32,7 @@ from sovbroker_adapters.s3.inspection import inspect
 from sovbroker_adapters.s3.listing import Listing
 from sovbroker_adapters.s3.names import check_name
 from sovbroker_adapters.s3.removal import Removal
+from sovbroker_adapters.s3.restating import Restating
 from sovbroker_adapters.s3.retention import Retention
 from sovbroker_adapters.s3.settings import Settings
 from sovbroker_adapters.s3.upload import S3Upload, Verification, info_of
@@ -183,6 +184,13 @@ class S3Store:
             message = f"the copy of `{source}` has {info.size} bytes instead of {before.size}"
             raise Unavailable(message, target=self.target, key=destination)
         return info
+
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`. Beyond what one request copies, it needs uploads in parts."""
+        self._check_name(key)
+        self._need(Feature.SET_METADATA, key)
+        self._check_metadata(metadata, key)
+        return Restating(self._verification, self._removal).set_metadata(key, metadata)
 
     def multipart(
         self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None

@@ -43,6 +43,7 @@ ANSWER_MAX: Final = 64 << 20
 # The only answers that say so: a portal's page of status 200 has stored nothing.
 DONE: Final[Mapping[str, frozenset[int]]] = {
     "PUT": frozenset({201}),
+    "POST": frozenset({202}),
     "DELETE": frozenset({204}),
     "HEAD": frozenset({200, 204}),
 }

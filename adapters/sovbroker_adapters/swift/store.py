@@ -28,7 +28,7 @@ from sovbroker.ports import (
     UploadInfo,
 )
 from sovbroker_adapters.bodies import blocks
-from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, need
+from sovbroker_adapters.checks import beyond, check_metadata, check_range, check_until, need, shows
 from sovbroker_adapters.swift import upload as uploading
 from sovbroker_adapters.swift.bodies import IN_MEMORY, Outgoing, SwiftReader, etag_of, md5
 from sovbroker_adapters.swift.calls import Call
@@ -183,6 +183,22 @@ class SwiftStore:
         if info.size != before.info.size:
             raise self._proof.broken(destination, f"the store copied {info.size} bytes of {before.info.size}")
         large.remove(replaced)
+        return info
+
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`. Swift knows no condition here: the body is compared before and after."""
+        self._check_name(key)
+        self._need(Feature.SET_METADATA, key)
+        headers = self._metadata(metadata, key)
+        before = self._proof.head(key, newest=True)
+        status, _ = self._connection.ask(Call("POST", key, key, {}, {**headers, "Content-Length": "0"}, also=NOT_FOUND))
+        if status in NOT_FOUND:
+            raise self._proof.missing(key)
+        info = self._proof.head(key, newest=True).info
+        if (info.size, info.etag) != (before.info.size, before.info.etag):
+            raise self._proof.broken(key, "it was replaced while its metadata were set")
+        if not shows(info.metadata, metadata, before=before.info.metadata):
+            raise self._proof.broken(key, "the store does not show the metadata that it was given")
         return info
 
     def multipart(

@@ -25,6 +25,7 @@ OFFERS: Final[Mapping[Feature, Support]] = MappingProxyType(
         Feature.CONDITIONAL_PUT: Support.ABSENT,
         Feature.RANGE: Support.NATIVE,
         Feature.METADATA: Support.ABSENT,
+        Feature.SET_METADATA: Support.ABSENT,
         Feature.COPY: Support.NATIVE,
         Feature.MULTIPART: Support.ABSENT,
         Feature.DELIMITER: Support.EMULATED,

@@ -146,6 +146,10 @@ class WebdavStore:
         self._staging.publish(name, destination, size=size)
         return ObjectInfo(destination, size)
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:  # noqa: ARG002 - the port's signature
+        """Raise NotSupported: WebDAV has no metadata."""
+        self._refuse("WebDAV has no metadata to replace; put an object beside", key)
+
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:  # noqa: ARG002 - the port's signature
         """Raise NotSupported: WebDAV does not join."""
         self._refuse("WebDAV has no uploads in parts; put the object whole", key)

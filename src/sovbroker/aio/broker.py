@@ -26,6 +26,7 @@ from sovbroker.policy import Decision, Policy
 from sovbroker.probing import Probe
 from sovbroker.reindexing import Reindexed
 from sovbroker.reloading import Reload
+from sovbroker.rewrapping import Rewrapped
 from sovbroker.router import Place, Targets
 from sovbroker.shredding import Shredded
 from sovbroker.writer import Writer
@@ -300,6 +301,15 @@ class AsyncBroker:
     async def reindex(self) -> Reindexed:
         """Give every object that the targets hold its row again, where it has none. See `Broker.reindex`."""
         return await self._change(self._broker.reindex)
+
+    async def rewrap(self, *domains: str, progress: Progress | None = None) -> Rewrapped:
+        """Wrap data keys anew, under the current keys. See `Broker.rewrap`.
+
+        When cancelled, what was wrapped anew by then stays so. `progress` is called in the event loop.
+        """
+        halt = Halt()
+        told = watched(halt, in_loop(progress))
+        return await self._threads.settle(lambda: self._broker.rewrap(*domains, progress=told), halt=halt)
 
     async def _change(self, work: Callable[[], T]) -> T:
         """Do what may change something: halted when cancelled, and waited for."""

@@ -1,4 +1,4 @@
-"""The commands on keyrings: init, status, and their life: rotate, recipients, shred, recovery, drill."""
+"""The commands on keyrings: init, status, and their life: rotate, rewrap, recipients, shred, recovery, drill."""
 
 from __future__ import annotations
 
@@ -85,6 +85,29 @@ def rotate(
     for one in renewed:
         session.screen.say(f"{one.name}: epoch {one.epoch} from now on, {one.kid}")
     session.screen.say(f"keep a copy of {key.path} again: older copies do not open what is stored from now on")
+
+
+@command(app, "rewrap")
+def rewrap(
+    session: Session,
+    *,
+    domains: Annotated[
+        list[str] | None, typer.Argument(metavar="[DOMAIN]...", help="Only these; otherwise all of them.")
+    ] = None,
+) -> None:
+    """Bring what is stored under the keys that `rotate` made. No body moves. Exits with 1 when something is left."""
+    with session.broker() as broker, session.screen.counted("versions") as told:
+        found = broker.rewrap(*(domains or ()), progress=told)
+    if session.options.json:
+        session.screen.data(found.to_dict())
+    else:
+        session.screen.say(f"{found.done} versions are under the current keys now, {len(found.left)} are left")
+        for item in found.left:
+            session.screen.say(f"left under the old key: {item}")
+        if found.names:
+            session.screen.say(f"{found.names} copies have encrypted names, which stay under the old key")
+    if not found.whole:
+        raise typer.Exit(Exit.FAILURE)
 
 
 @command(recipients, "list")

@@ -126,6 +126,24 @@ class Screen:
             task = bars.add_task(visible(text), total=size)
             yield lambda sent, total: bars.update(task, completed=sent, total=total)
 
+    @contextmanager
+    def counted(self, text: str) -> Generator[Advance | None]:
+        """Show on stderr how many are done, while the block runs; nothing for JSON or without a terminal."""
+        if self.as_json or not sys.stderr.isatty():
+            yield None
+            return
+        from rich import progress  # noqa: PLC0415  # as above
+
+        columns = (
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        with progress.Progress(*columns, console=console(sys.stderr), transient=True) as bars:
+            task = bars.add_task(visible(text), total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+
 
 def console(stream: TextIO) -> Console:
     """Return rich's console on a stream; rich itself looks at NO_COLOR and at the terminal."""

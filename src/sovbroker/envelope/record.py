@@ -73,6 +73,15 @@ class Record:
         """Return the entry's value."""
         return "~".join(("1", self.kid, self.wrapped, _encode(self.head), _encode(self.metadata) or ELSEWHERE))
 
+    @staticmethod
+    def beginning(kid: str) -> str:
+        """Return what the value begins with of every record under the domain key `kid`, and of no other."""
+        return f"1~{kid}~"
+
+    def same_but_wrapped(self, other: Record) -> bool:
+        """Whether two records are of one envelope, and differ at most in who may unwrap its key, and in how."""
+        return self.head == other.head and self.metadata == other.metadata
+
     @classmethod
     def decode(cls, text: str) -> Self:
         """Read an entry's value. Raises UnknownFormat for anything that `encode` does not write."""

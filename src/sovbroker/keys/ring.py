@@ -163,6 +163,14 @@ class Keyring:
             raise KeyUnavailable(f"the key `{kid:.64}` is not in `{self._path}`: {what}")
         return self._fetch(*found)
 
+    def epochs(self, name: str) -> tuple[DomainKey, ...]:
+        """Return every key of a domain that is here, the current one first; none for a domain that is not there."""
+        return tuple(self._fetch(name, epoch) for epoch in reversed(self._ring.domains.get(name, ())))
+
+    def reload(self) -> None:
+        """Read the file again: another process may have given a domain a new key."""
+        self._reload()
+
     def status(self) -> KeyringStatus:
         """Return what may be told of the keyring: no key is unwrapped for it."""
         ring = self._ring

@@ -165,6 +165,21 @@ class PlacementIndex(Protocol):
         """Yield the current versions of the keys under `prefix` that sort after `after`, in byte order of keys."""
         ...
 
+    def outdated(self, domain: str, *, current: str) -> Iterator[Placement]:
+        """Yield the versions that can be read, and were sealed in `domain`, whose record does not begin with `current`.
+
+        What is changed meanwhile may be left out, or come as it was.
+        """
+        ...
+
+    def count_outdated(self, domain: str, *, current: str) -> int:
+        """Return how many there are."""
+        ...
+
+    def replace_records(self, changes: Sequence[tuple[Placement, str]]) -> Sequence[bool]:
+        """Give versions other records; tell of each whether it could still be read, and had the record that it had."""
+        ...
+
     def begin(self, intents: Sequence[Intent]) -> None:
         """Record what is about to be written."""
         ...

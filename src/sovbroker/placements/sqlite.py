@@ -30,6 +30,7 @@ from sovbroker.placements.turns import Turn, Turns
 __all__ = ["SqliteIndex"]
 
 READABLE: Final = "state IN ('current', 'retained')"
+OUTDATED: Final = f"domain = ? AND record <> '' AND substr(record, 1, ?) <> ? AND {READABLE}"
 PAGE: Final = 1000
 BEFORE_SURROGATES: Final = 0xD7FF
 AFTER_SURROGATES: Final = 0xE000
@@ -187,6 +188,36 @@ class SqliteIndex:
             if len(page) < PAGE:
                 return
             after = page[-1].key
+
+    def outdated(self, domain: str, *, current: str) -> Iterator[Placement]:
+        """See `PlacementIndex.outdated`. One page is read at a time."""
+        query = (
+            f"SELECT {rows.COLUMNS} FROM version WHERE (key, version) > (?, ?) AND {OUTDATED} "
+            f"ORDER BY key, version LIMIT {PAGE}"
+        )
+        after = ("", "")
+        while True:
+            with self._read() as db:
+                found = db.execute(query, (*after, domain, len(current), current)).fetchall()
+                page = [rows.placement(db, row) for row in found]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = (page[-1].key, page[-1].version)
+
+    def count_outdated(self, domain: str, *, current: str) -> int:
+        """See `PlacementIndex.count_outdated`."""
+        with self._read() as db:
+            query = f"SELECT count(*) FROM version WHERE {OUTDATED}"
+            return int(db.execute(query, (domain, len(current), current)).fetchone()[0])
+
+    def replace_records(self, changes: Sequence[tuple[Placement, str]]) -> Sequence[bool]:
+        """See `PlacementIndex.replace_records`."""
+        statement = f"UPDATE version SET record = ? WHERE key = ? AND version = ? AND record = ? AND {READABLE}"
+        values = [(record, row.key, row.version, row.record) for row, record in changes]
+        if not values:
+            return []
+        return self._write(lambda db: [db.execute(statement, each).rowcount > 0 for each in values], flush=True)
 
     def begin(self, intents: Sequence[Intent]) -> None:
         """See `PlacementIndex.begin`."""

@@ -19,6 +19,7 @@ __all__ = [
     "check_metadata",
     "check_nested",
     "check_ranges",
+    "check_set_metadata",
 ]
 
 SIZES: Final = (0, 1, 70_000)
@@ -56,6 +57,22 @@ def check_metadata(run: Run) -> str:
     if METADATA.keys() & run.metadata("whole")[0].keys():
         raise UnsafeError("an object that is replaced keeps its old metadata")
     return "names and values come back exactly"
+
+
+def check_set_metadata(run: Run) -> str:
+    """Replace metadata: the new ones are there, the old ones are not, and the body is as it was."""
+    data = run.put("whole", 70_000, seed=5)
+    run.store.set_metadata(run.key("whole"), metadata=METADATA)
+    if run.read("whole") != data:
+        raise UnsafeError("an object whose metadata are set has another body")
+    if any(not METADATA.items() <= told.items() for told in run.metadata("whole")):
+        raise AbsentError("metadata are set, and not kept")
+    run.store.set_metadata(run.key("whole"), metadata={})
+    if run.read("whole") != data:
+        raise UnsafeError("an object whose metadata are removed has another body")
+    if METADATA.keys() & run.metadata("whole")[0].keys():
+        raise UnsafeError("metadata that are replaced stay")
+    return "replaced whole, and the body stays"
 
 
 def check_conditions(run: Run) -> str:

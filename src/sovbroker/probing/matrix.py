@@ -18,6 +18,7 @@ from sovbroker.probing.bodies import (
     check_metadata,
     check_nested,
     check_ranges,
+    check_set_metadata,
 )
 from sovbroker.probing.extras import digests, sub_resources, versions
 from sovbroker.probing.holding import Links, check_retention
@@ -95,6 +96,7 @@ class Matrix:
             return
         links = self._begin_links()
         yield self._feature(Feature.METADATA, check_metadata)
+        yield self._feature(Feature.SET_METADATA, check_set_metadata)
         yield self._feature(Feature.CONDITIONAL_PUT, check_conditions)
         yield self._feature(Feature.RANGE, check_ranges)
         yield self._feature(Feature.COPY, check_copies)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, cast
 
-from sovbroker.envelope import ClearRecord, Context, Opener, Record, open_metadata, plain_size, read_entry, sealed_size
+from sovbroker.envelope import (
+    ClearRecord,
+    Context,
+    Opener,
+    Record,
+    open_metadata,
+    plain_size,
+    read_entry,
+    read_sidecar,
+    sealed_size,
+)
 from sovbroker.errors import InvalidArgument, KeyUnavailable, NotFound, SealError, Tampered, UnknownFormat
 from sovbroker.keyrings import Keyrings
 from sovbroker.keys import DomainKey
 from sovbroker.placements import CopyRow
-from sovbroker.ports import ObjectInfo, Store
+from sovbroker.ports import Feature, ObjectInfo, Store
 from sovbroker.reindexing.report import Odd, Oddity
 from sovbroker.transfer.outgoing import sidecar_name
 
@@ -31,7 +42,8 @@ BLOCK: Final = 1 << 20
 class Claim:
     """One copy of one version, and what its record says of the version.
 
-    `record` is the portable record of an envelope, "" in the clear; `digest` the SHA-256 of a body in the clear.
+    `record` is the portable record of an envelope, "" in the clear, and `epoch` that of the key it is wrapped under;
+    `digest` the SHA-256 of a body in the clear.
     `targets` are those that the version was written to, where the record tells.
     """
 
@@ -43,6 +55,7 @@ class Claim:
     copy: CopyRow
     domain: str = ""
     record: str = ""
+    epoch: int = 0
     digest: str = ""
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -88,28 +101,35 @@ class Desk:
             return self._odd(Oddity.DAMAGED, info, str(error))
 
     def _claim(self, info: ObjectInfo, *, name: str, version: str) -> Claim:
-        entry = self.store.head(info.key).metadata.get(Record.NAME)
-        if entry is None:
-            raise UnknownFormat("there is no record beside it")
         sidecar = sidecar_name(info.key) if sidecar_name(info.key) in self.sidecars else ""
-        match read_entry(entry):
-            case Record():
-                record = Record.join(entry, self._sidecar(entry, sidecar))
+        match self._record(info.key, sidecar):
+            case Record() as record:
                 return self._sealed(info, record, name, version, sidecar)
-            case ClearRecord():
-                clear = ClearRecord.join(entry, self._sidecar(entry, sidecar))
+            case ClearRecord() as clear:
                 return self._clear(info, clear, name, version, sidecar)
 
-    def _sidecar(self, entry: str, sidecar: str) -> bytes | None:
-        if not read_entry(entry).has_sidecar:
-            return None
+    def _record(self, name: str, sidecar: str) -> Record | ClearRecord:
+        """Return the record beside a body, put together where a part of it, or all of it, is in the sidecar."""
+        if not self.store.capabilities[Feature.METADATA].usable:
+            return read_sidecar(self._sidecar(sidecar))
+        entry = self.store.head(name).metadata.get(Record.NAME)
+        if entry is None:
+            raise UnknownFormat("there is no record beside it")
+        beside = self._sidecar(sidecar) if read_entry(entry).has_sidecar else None
+        match read_entry(entry):
+            case Record():
+                return Record.join(entry, beside)
+            case ClearRecord():
+                return ClearRecord.join(entry, beside)
+
+    def _sidecar(self, sidecar: str) -> bytes:
         with self.store.get(sidecar or sidecar_name("missing")) as reader:
             return reader.read()
 
     def _sealed(self, info: ObjectInfo, record: Record, name: str, version: str, sidecar: str) -> Claim:
         key = self.keyrings.owner(record.kid)
         hidden = HIDDEN.fullmatch(name) is not None
-        logical = _revealed(key, name) if hidden else name
+        logical = _revealed(self.keyrings.epochs(key.domain), name) if hidden else name
         hidden = hidden and logical != name
         dek = key.unwrap_dek(record.wrapped)
         facts = open_metadata(dek, Context(key.domain, logical, version, ""), record.metadata)
@@ -120,7 +140,8 @@ class Desk:
         # Raises Tampered unless key, label and version are those that the envelope was sealed with.
         Opener(dek, Context(key.domain, logical, version, told.label), record.head)
         copy = CopyRow(self.store.target, info.key, sealed=True, names_encrypted=hidden, sidecar=sidecar)
-        return told.claim(copy, key=logical, version=version, size=size, domain=key.domain, record=record.encode())
+        claim = told.claim(copy, key=logical, version=version, size=size, domain=key.domain, record=record.encode())
+        return replace(claim, epoch=key.epoch)
 
     def _clear(self, info: ObjectInfo, record: ClearRecord, name: str, version: str, sidecar: str) -> Claim:
         told = Facts(record.metadata or {})
@@ -137,12 +158,15 @@ class Desk:
         return Odd(oddity, self.store.target, info.key, why)
 
 
-def _revealed(key: DomainKey, name: str) -> str:
-    """Return the key behind a name that looks encrypted, or the name itself: a key may look so by chance."""
-    try:
-        return key.names().decrypt(name)
-    except Tampered:
-        return name
+def _revealed(keys: Iterable[DomainKey], name: str) -> str:
+    """Return the key behind a name that looks encrypted, or the name itself: a key may look so by chance.
+
+    A name stays under the key with which it was made, whichever of them wraps the data key since.
+    """
+    for key in keys:
+        with suppress(Tampered):
+            return key.names().decrypt(name)
+    return name
 
 
 @dataclass(frozen=True, slots=True)

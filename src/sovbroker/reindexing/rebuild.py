@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from sovbroker.envelope import Record
 from sovbroker.errors import AlreadyExists, StoreError
 from sovbroker.guard import Permit
 from sovbroker.placements import Placement, Precondition
@@ -82,7 +83,9 @@ def _same(one: Claim, other: Claim) -> bool:
     """Whether two copies tell of one version."""
     sealed = one.copy.sealed and other.copy.sealed
     clear = not one.copy.sealed and not other.copy.sealed
-    if (sealed and one.record != other.record) or (clear and one.digest != other.digest):
+    if sealed and not Record.decode(one.record).same_but_wrapped(Record.decode(other.record)):
+        return False
+    if clear and one.digest != other.digest:
         return False
     return (one.label, one.size, one.metadata) == (other.label, other.size, other.metadata)
 
@@ -110,7 +113,8 @@ def _row(claims: Sequence[Claim], now: datetime) -> Placement:
         created=first.created,
         copies=tuple(copies),
         domain=next((claim.domain for claim in claims if claim.domain), ""),
-        record=next((claim.record for claim in claims if claim.record), ""),
+        # Of copies under several keys, the row follows the oldest: then it is known what is still to be wrapped anew.
+        record=min((claim for claim in claims if claim.record), key=lambda claim: claim.epoch, default=first).record,
         digest=next((claim.digest for claim in claims if claim.digest), ""),
         content_type=first.content_type,
         metadata=first.metadata,

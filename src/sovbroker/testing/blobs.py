@@ -166,6 +166,8 @@ class BlobService:
         kind, body = request.query.get("comp"), request.body
         if kind == "immutabilityPolicies":
             return self._hold(request, blobs)
+        if kind == "metadata":
+            return self._set_metadata(request, blobs)
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         if request.headers.get("content-md5", digest) != digest:
             raise RefusalError(400, "Md5Mismatch")
@@ -189,6 +191,17 @@ class BlobService:
         if copied:
             return Answer(202, {"ETag": blob.etag, "x-ms-copy-status": "success", "x-ms-copy-id": "1"})
         return Answer(201, {"ETag": blob.etag, "Content-MD5": digest})
+
+    def _set_metadata(self, request: Request, blobs: dict[str, Blob]) -> Answer:
+        blob = blobs.get(request.name)
+        if blob is None or blob.body is None:
+            raise RefusalError(MISSING, "BlobNotFound")
+        if blob.held:
+            raise RefusalError(CONFLICT, "BlobImmutableDueToPolicy")
+        if request.headers.get("if-match", blob.etag) != blob.etag:
+            raise RefusalError(FAILED, "ConditionNotMet")
+        blob.metadata, blob.etag = request.metadata, f'"0x{next(_versions):X}"'
+        return Answer(200, {"ETag": blob.etag, "Last-Modified": formatdate(usegmt=True)})
 
     def _hold(self, request: Request, blobs: dict[str, Blob]) -> Answer:
         blob = blobs.get(request.name)

@@ -20,7 +20,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,8 +170,8 @@ class ObjectService:
             if not request.name:
                 return self._of_container(request)
             objects = self._held(request.container).objects
-            call = {"PUT": self._put, "GET": self._get, "HEAD": self._get, "DELETE": self._delete}[request.method]
-            return call(request, objects)
+            calls = {"PUT": self._put, "GET": self._get, "HEAD": self._get, "DELETE": self._delete, "POST": self._post}
+            return calls[request.method](request, objects)
 
     def _issued(self) -> str:
         token = token_hex(16)
@@ -245,9 +245,7 @@ class ObjectService:
     def _put(self, request: Request, objects: dict[str, Stored]) -> Answer:
         if request.headers.get("if-none-match") == "*" and request.name in objects:
             raise RefusalError(412)
-        headers = {name: value for name, value in request.headers.items() if name.startswith(META)}
-        if any(len(value) > 256 or len(name) - len(META) > 128 for name, value in headers.items()):  # noqa: PLR2004
-            raise RefusalError(400)
+        headers = _metadata(request)
         body, parts = request.body, None
         if "x-copy-from" in request.headers:
             source = self._source(request)
@@ -260,6 +258,13 @@ class ObjectService:
             raise RefusalError(422)
         objects[request.name] = Stored(body, etag, headers, parts)
         return Answer(201, {"Etag": etag if parts is None else f'"{etag}"'})
+
+    def _post(self, request: Request, objects: dict[str, Stored]) -> Answer:
+        found = objects.get(request.name)
+        if found is None:
+            raise RefusalError(404)
+        objects[request.name] = replace(found, headers=_metadata(request), modified=datetime.now(UTC))
+        return Answer(202)
 
     def _source(self, request: Request) -> Stored:
         container, _, name = unquote(request.headers["x-copy-from"]).strip("/").partition("/")
@@ -322,6 +327,13 @@ class ObjectService:
             "Number Deleted": 1 + len(found.parts or ()),
         }
         return Answer(200, {"Content-Type": "application/json"}, json.dumps(said).encode())
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    headers = {name: value for name, value in request.headers.items() if name.startswith(META)}
+    if any(len(value) > 256 or len(name) - len(META) > 128 for name, value in headers.items()):  # noqa: PLR2004
+        raise RefusalError(400)
+    return headers
 
 
 def _listing(query: Mapping[str, str], objects: Mapping[str, Stored]) -> bytes:

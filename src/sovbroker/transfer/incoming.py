@@ -32,8 +32,9 @@ UNIT: Final = CHUNK + TAG
 class SourceCopy:
     """One copy to read from.
 
-    `entry` is the metadata that the store must show with an envelope, None where it shows none. `claims` is what the
-    record of a copy in the clear must say; `beside` asks for what it says, where that is not in the metadata.
+    `entry` is the metadata that the store must show with an envelope, None where it shows none; `else_shown` judges
+    what it shows instead. `claims` is what the record of a copy in the clear must say; `beside` asks for what it says,
+    where that is not in the metadata.
     """
 
     target: str
@@ -41,6 +42,7 @@ class SourceCopy:
     physical: str
     sealed: bool
     entry: Mapping[str, str] | None = None
+    else_shown: Callable[[Mapping[str, str]], bool] | None = None
     claims: Mapping[str, str] | None = None
     beside: Callable[[], Mapping[str, object]] | None = None
 
@@ -60,7 +62,9 @@ def check(version: Version, copy: SourceCopy, reader: Reader) -> None:
     expected = sealed_size(version.size) if copy.sealed else version.size
     if reader.info.size != expected:
         raise Tampered
-    if copy.entry is not None and any(reader.info.metadata.get(name) != value for name, value in copy.entry.items()):
+    shown = reader.info.metadata
+    other = copy.entry is not None and any(shown.get(name) != value for name, value in copy.entry.items())
+    if other and (copy.else_shown is None or not copy.else_shown(shown)):
         raise Tampered
     if copy.claims is not None:
         said = _said(reader) if copy.beside is None else copy.beside()

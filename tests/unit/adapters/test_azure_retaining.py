@@ -239,3 +239,25 @@ def test_the_service_itself_holds_what_it_was_told_to(service, store):
     held = service._containers["box"]["kept"].until
     assert timedelta(0) <= parsedate_to_datetime(held) - until < timedelta(seconds=1)
     assert isinstance(service._answer("GET", service.asked[-1][1]), Answer)
+
+
+def test_metadata_of_what_is_retained_are_not_set(store):
+    store.retain("kept", until=soon())
+    with pytest.raises(PermissionDenied, match="BlobImmutableDueToPolicy"):
+        store.set_metadata("kept", metadata={"a": "1"})
+    assert store.head("kept").metadata == {}
+
+
+def test_metadata_are_set_on_the_object_that_was_looked_at(service, store):
+    """On no other: the request carries its ETag."""
+    seen = []
+
+    def watch(method, request, answer):
+        seen.append((method, request.query.get("comp"), request.headers.get("if-match")))
+        return answer
+
+    service.change = watch
+    store.set_metadata("kept", metadata={"a": "1"})
+    assert [(method, comp) for method, comp, _ in seen] == [("HEAD", None), ("PUT", "metadata"), ("HEAD", None)]
+    assert seen[1][2] is not None
+    assert seen[1][2].startswith('"0x')

@@ -364,6 +364,7 @@ def test_what_it_declares_absent_it_refuses(store):
         Feature.MULTIPART,
         Feature.PRESIGN,
         Feature.RETENTION,
+        Feature.SET_METADATA,
     }
 
 

@@ -6,6 +6,8 @@ import re
 import pytest
 
 from sovbroker.keys import EscrowService, Keyring, RecoveryService, new_escrow
+from sovbroker.ports import Support
+from sovbroker_adapters.local.store import LocalStore
 
 CODE = re.compile(r"(?:[A-Z2-7]{6}-){7}[A-Z2-7]{6}")
 
@@ -37,6 +39,26 @@ def test_rotate_gives_new_objects_a_new_key_and_leaves_the_old_ones(stored, done
     wrong = run("keys", "rotate", "--domain", "nowhere")
     assert wrong.code == 2
     assert "no domain `nowhere`" in wrong.err
+
+
+def test_rewrap_brings_the_old_ones_under_the_new_key(stored, done, run, monkeypatch):
+    done("keys", "rotate")
+    assert run("put", "-", "internal/new", stdin=b"new").code == 0
+    assert "no keyring `nowhere`" in run("keys", "rewrap", "nowhere").err
+    assert run("keys", "rewrap", "nowhere").code == 2
+    assert done("keys", "rewrap", "main") == "3 versions are under the current keys now, 0 are left\n"
+    assert json.loads(done("keys", "rewrap", "--json")) == {"done": 0, "names": 0, "left": []}
+    assert run("get", "internal/0").raw == b"body 0"
+
+    done("keys", "rotate")
+    lacking = {**LocalStore.__dataclass_fields__["capabilities"].default_factory(), "set-metadata": Support.ABSENT}
+    monkeypatch.setattr("sovbroker_adapters.local.store.CAPABILITIES", lacking)
+    left = run("keys", "rewrap")
+    assert left.code == 1
+    assert left.out.count("left under the old key: `internal/") == 4
+    assert "cannot set metadata" in left.out
+    told = run("keys", "rewrap", "--json")
+    assert (told.code, len(json.loads(told.out)["left"])) == (1, 4)
 
 
 def test_recipients_are_listed_and_applied(stored, done, run):

@@ -587,3 +587,16 @@ def test_the_ring_key_has_the_right_size(ring, path, service):
 
     with pytest.raises(SealError, match="5 bytes"):
         Keyring.open(path, Odd())
+
+
+def test_every_key_of_a_domain_is_given_and_anothers_rotation_is_seen(ring, path, service):
+    keyring, _ = ring
+    first = keyring.domain("health").kid
+    with Keyring.open(path, service()) as other:
+        second = other.rotate("health").kid
+    assert [key.kid for key in keyring.epochs("health")] == [first]
+    keyring.reload()
+    assert [(key.kid, key.epoch) for key in keyring.epochs("health")] == [(second, 2), (first, 1)]
+    assert keyring.domain("health").kid == second
+    assert keyring.epochs("nowhere") == ()
+    assert [found.name for found in keyring.status().domains] == ["health"]

@@ -305,3 +305,41 @@ def test_a_version_sorts_behind_the_one_that_it_replaces_whatever_the_clock_says
         assert later > version
         assert len(later) == 24
         version = later
+
+
+def test_what_is_under_an_older_key_is_found_page_by_page(index, monkeypatch):
+    monkeypatch.setattr("sovbroker.placements.sqlite.PAGE", 2)
+    rows = [placement(f"k{number}", domain="d", record=f"1~old{number % 2}~r") for number in range(5)]
+    others = [
+        placement("new", domain="d", record="1~kid~r"),
+        placement("like", domain="d", record="1~kid-~r"),
+        placement("clear", domain="", record=""),
+        placement("elsewhere", domain="e", record="1~old~r"),
+    ]
+    for row in (*rows, *others):
+        put(index, row)
+    gone = placement("k0", domain="d", record="1~kid~r")
+    put(index, gone)
+    found = list(index.outdated("d", current="1~kid~"))
+    assert [row.key for row in found] == ["k1", "k2", "k3", "k4", "like"]
+    assert found[0] == index.current("k1")
+    assert index.count_outdated("d", current="1~kid~") == 5
+    assert index.count_outdated("e", current="1~kid~") == 1
+    assert index.count_outdated("f", current="1~kid~") == 0
+
+
+def test_a_record_is_replaced_where_the_row_is_as_it_was(index):
+    kept = placement("kept", retain=timedelta(days=1))
+    rows = [placement(name, domain="d", record="1~a~r") for name in ("one", "two", "three")]
+    for row in (*rows, dataclasses.replace(kept, domain="d", record="1~a~r")):
+        put(index, row)
+    put(index, placement("kept"))
+    retained = index.versions("kept")[1]
+    assert index.remove("two", condition=ANY, now=NOW)
+    changed = dataclasses.replace(rows[2], record="1~x~r")
+    changes = [(rows[0], "1~b~r"), (rows[1], "1~b~r"), (changed, "1~b~r"), (retained, "1~b~r")]
+    assert index.replace_records(changes) == [True, False, False, True]
+    assert index.current("one") == dataclasses.replace(rows[0], record="1~b~r")
+    assert index.current("three") == rows[2]
+    assert index.versions("kept")[1].record == "1~b~r"
+    assert index.replace_records([]) == []

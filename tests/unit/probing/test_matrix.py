@@ -72,6 +72,23 @@ class ReplacesWhatItRefuses(MemoryStore):
             raise
 
 
+class EmptiesWhatItRestates(MemoryStore):
+    """Takes the copy of an object onto itself for a put of nothing."""
+
+    def set_metadata(self, key, *, metadata):
+        return self.put(key, b"", size=0, metadata=metadata)
+
+
+class AddsMetadata(MemoryStore):
+    def set_metadata(self, key, *, metadata):
+        return super().set_metadata(key, metadata={**self.head(key).metadata, **metadata})
+
+
+class RestatesNothing(MemoryStore):
+    def set_metadata(self, key, *, metadata):
+        return self.head(key)
+
+
 class LooksBeforeItPuts(MemoryStore):
     """Looks whether there is an object, and then puts: writers at once all win."""
 
@@ -333,6 +350,9 @@ UNSAFE, ABSENT = Support.UNSAFE, Support.ABSENT
         (DropsMetadata, Feature.METADATA, ABSENT, "not kept"),
         (ChangesMetadata, Feature.METADATA, UNSAFE, "changed or not at all: n2"),
         (KeepsOldMetadata, Feature.METADATA, UNSAFE, "keeps its old"),
+        (EmptiesWhatItRestates, Feature.SET_METADATA, UNSAFE, "another body"),
+        (AddsMetadata, Feature.SET_METADATA, UNSAFE, "stay"),
+        (RestatesNothing, Feature.SET_METADATA, ABSENT, "not kept"),
         (ShiftsRanges, Feature.RANGE, UNSAFE, "bytes 100 to 199"),
         (AnswersBeyondTheEnd, Feature.RANGE, UNSAFE, "beyond the end"),
         (CopiesNoMetadata, Feature.COPY, UNSAFE, "loses the metadata"),

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import time
 import urllib.request
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -227,6 +229,64 @@ class BodySuite(Traits):
             assert {name: metadata.get(name) for name in METADATA} == METADATA
             assert all(name == name.lower() for name in metadata)
         assert all(not info.metadata for page in store.list() for info in page.objects)
+
+    def test_set_metadata(self, store: Store) -> None:
+        """All of them are replaced, and nothing else: the body stays, and so does what is stored beside it."""
+        data = pattern(100_000)
+        other = {"sov": "other", "n3": "3"}
+        store.put("object", data, size=len(data), metadata=known(store))
+        if not (usable(store, Feature.SET_METADATA) and usable(store, Feature.METADATA)):
+            with pytest.raises(NotSupported):
+                store.set_metadata("object", metadata=other)
+            assert load(store, "object") == data
+            return
+        if self.nested:
+            store.put("object/beside+%é", b"beside", size=6, metadata=METADATA)
+        info = store.set_metadata("object", metadata=other)
+        assert (info.key, info.size) == ("object", len(data))
+        with store.get("object") as reader:
+            found = (info.metadata, reader.info.metadata, store.head("object").metadata)
+            assert reader.read() == data
+        for metadata in found:
+            assert {name: metadata.get(name) for name in other} == other
+            assert not self._left(metadata, METADATA.keys() - other.keys())
+        store.set_metadata("object", metadata=METADATA)
+        store.set_metadata("object", metadata={})
+        assert not self._left(store.head("object").metadata, METADATA.keys() | other.keys())
+        assert load(store, "object") == data
+        assert {page.size for found in store.list("object") for page in found.objects if page.key == "object"} == {
+            len(data)
+        }
+        if self.nested:
+            assert load(store, "object/beside+%é") == b"beside"
+            store.set_metadata("object/beside+%é", metadata=other)
+            assert store.head("object/beside+%é").metadata["sov"] == "other"
+        store.put("empty", b"", size=0)
+        assert store.set_metadata("empty", metadata=other).size == 0
+        with pytest.raises(NotFound) as caught:
+            store.set_metadata("missing", metadata=other)
+        assert (caught.value.target, caught.value.key) == (store.target, "missing")
+        for wrong in ({"": "x"}, {"sov": "v" * store.limits.metadata_max}):
+            with pytest.raises(InvalidArgument):
+                store.set_metadata("object", metadata=wrong)
+
+    def test_set_metadata_of_what_came_in_parts(self, store: Store) -> None:
+        """The body stays what was joined."""
+        if not all(usable(store, each) for each in (Feature.SET_METADATA, Feature.METADATA, Feature.MULTIPART)):
+            return
+        pieces = [pattern(max(store.limits.part_min, 1000), seed=1), pattern(500, seed=2)]
+        upload = store.multipart("joined", metadata=METADATA)
+        upload.commit([upload.part(number, piece) for number, piece in enumerate(pieces, start=1)])
+        assert store.set_metadata("joined", metadata={"n3": "3"}).size == sum(map(len, pieces))
+        assert load(store, "joined") == b"".join(pieces)
+        found = store.head("joined").metadata
+        assert (found.get("n3"), self._left(found, METADATA.keys())) == ("3", set())
+        store.delete("joined")
+        assert not holds(store, "joined")
+
+    def _left(self, found: Mapping[str, str], names: AbstractSet[str]) -> set[str]:
+        """Return the names of metadata that should be gone, and are not."""
+        return {name for name in names if name in found and (self.drops_metadata or found[name])}
 
     def test_metadata_limits(self, store: Store) -> None:
         """Up to the limit, names and values together, and not one more; and only what comes back unchanged."""

@@ -65,6 +65,7 @@ OFFERED: Final = MappingProxyType(
         Feature.CONDITIONAL_PUT: Support.NATIVE,
         Feature.RANGE: Support.NATIVE,
         Feature.METADATA: Support.NATIVE,
+        Feature.SET_METADATA: Support.ABSENT,
         Feature.COPY: Support.EMULATED,
         Feature.MULTIPART: Support.ABSENT,
         Feature.DELIMITER: Support.NATIVE,
@@ -351,6 +352,11 @@ class BrokeredStore:
         with self._named():
             stored = self.face.copy(source, destination)
             return ObjectInfo(stored.key, stored.size, stored.version)
+
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`: a broker's metadata belong to a version, which never changes."""
+        del metadata
+        self._absent(key)
 
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`: a broker cuts what is large by itself."""

@@ -66,6 +66,7 @@ T = TypeVar("T")
 
 OLD: Final = pattern(40_000, seed=1)
 NEW: Final = pattern(30_000, seed=2)
+OTHER: Final = {"other": "1"}
 SPAN: Final = (100, 20_000)
 HURRY: Final = 0.3
 LONG: Final = 30.0
@@ -202,6 +203,15 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         Feature.DELIMITER,
     ),
     "copy": Operation(lambda scene: scene.store.copy("object", "copied"), _put(OLD, key="copied"), Feature.COPY),
+    "set_metadata": Operation(
+        lambda scene: scene.store.set_metadata("object", metadata=OTHER),
+        lambda scene, said: (
+            isinstance(said, ObjectInfo)
+            and OTHER.items() <= scene.store.head("object").metadata.items()
+            and load(scene.store, "object") == OLD
+        ),
+        Feature.SET_METADATA,
+    ),
     "multipart": Operation(_multipart, lambda _, said: bool(said), Feature.MULTIPART),
     "part": Operation(
         lambda scene: scene.store.multipart("joined", upload_id=scene.upload).part(1, OLD).size,

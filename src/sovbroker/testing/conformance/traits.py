@@ -88,6 +88,8 @@ class Traits:
     `replaces_parts`: a part of an upload may be sent again with other bytes. Where it is False, that is refused with an
     error; the same bytes may be sent again at every store.
 
+    `drops_metadata`: metadata that are replaced are gone. Where it is False, their names stay and say nothing.
+
     `retention`: for how many seconds the suite retains an object and then waits, where the store retains any.
 
     `shared`: what one process stores, another one finds.
@@ -102,6 +104,7 @@ class Traits:
 
     nested: ClassVar[bool] = True
     replaces_parts: ClassVar[bool] = True
+    drops_metadata: ClassVar[bool] = True
     retention: ClassVar[float] = 2.0
     shared: ClassVar[bool] = True
     remembers: ClassVar[bool] = False

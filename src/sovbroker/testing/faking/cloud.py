@@ -189,6 +189,16 @@ class FakeCloud:
         self._manners.need(Feature.COPY, source)
         return self.ask(Seen(self.target, "copy", destination), lambda: self._inner.copy(source, destination))
 
+    def set_metadata(self, key: str, *, metadata: Mapping[str, str]) -> ObjectInfo:
+        """See `Store.set_metadata`."""
+        self._manners.check_key(key)
+        self._manners.need(Feature.SET_METADATA, key)
+        self._manners.need(Feature.METADATA, key)
+        return self.ask(
+            Seen(self.target, "set_metadata", key, dict(metadata)),
+            lambda: self._inner.set_metadata(key, metadata=metadata),
+        )
+
     def multipart(self, key: str, *, metadata: Mapping[str, str] = NO_METADATA, upload_id: str | None = None) -> Upload:
         """See `Store.multipart`."""
         self._manners.check_key(key)

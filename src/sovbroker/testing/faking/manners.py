@@ -48,6 +48,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             {
                 Feature.CONDITIONAL_PUT: Support.ABSENT,
                 Feature.METADATA: Support.ABSENT,
+                Feature.SET_METADATA: Support.ABSENT,
                 Feature.MULTIPART: Support.ABSENT,
                 Feature.DELIMITER: Support.EMULATED,
                 Feature.ORDERED_LIST: Support.EMULATED,

@@ -20,6 +20,7 @@ OPERATIONS: Final = (
     "delete",
     "list",
     "copy",
+    "set_metadata",
     "multipart",
     "part",
     "commit",
