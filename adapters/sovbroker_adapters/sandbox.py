@@ -1,8 +1,8 @@
 """Compute on this machine: each machine is a sandbox of bubblewrap, in a folder of its own.
 
 A launch's script runs for real, as it would at a provider's, in namespaces of its own: it sees the system's programs,
-its own disk as `/root` and its volumes below `/mnt`, and nothing else. It lives on when this process ends. A machine is
-one folder, and is there from the moment that its facts are. With `isolation: none` it is a plain process, which sees
+its own disk as `/machine` and its volumes below `/mnt`, and nothing else. It lives on when this process ends. A machine
+is one folder, and is there from the moment that its facts are. With `isolation: none` it is a plain process, which sees
 all of this machine.
 """
 
@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import time
@@ -69,7 +68,10 @@ GATE: Final = (
     'read -r go; test -e "$0/machine.json" && read -r pid rest <"$0/process" && test "$pid" = $$ || exit 1; '
     'exec "$@" </dev/null'
 )
-BOOT: Final = "sh /root/.user-data >/root/.log 2>&1 </dev/null; echo $? >/root/.exit; exec sleep infinity"
+BOOT: Final = 'sh "$HOME/.user-data" >"$HOME/.log" 2>&1 </dev/null; echo $? >"$HOME/.exit"; exec sleep infinity'
+DISK: Final = "/machine"
+"""Where a machine in a sandbox has its own disk."""
+
 SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 NETWORKED: Final = ("/etc/ssl", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 STOPPED_WITHIN: Final = 5.0
@@ -317,10 +319,14 @@ class Sandboxes:
         """
         (place / "process").unlink(missing_ok=True)
         memory = next(one.memory for one in SIZES if one.id == size)
-        argv = ["sh", "-c", GATE, str(place), *_limits(memory), *self._sandbox(place), "sh", "-c", self._boot(place)]
+        argv = ["sh", "-c", GATE, str(place), *_limits(memory), *self._sandbox(place), "sh", "-c", BOOT]
         waiting, gate = os.pipe()
         nowhere = [(os.POSIX_SPAWN_OPEN, end, os.devnull, os.O_RDWR, 0) for end in (1, 2)]
-        clean = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+        clean = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": DISK if self._isolated else str(place / "disk"),
+            "LANG": "C.UTF-8",
+        }
         try:
             actions = [(os.POSIX_SPAWN_DUP2, waiting, 0), *nowhere]
             pid = os.posix_spawnp(argv[0], argv, clean, file_actions=actions, setsid=True)
@@ -345,10 +351,7 @@ class Sandboxes:
                 argv += ["--ro-bind", folder, folder]
         if self._network:
             argv += ["--share-net", *(part for name in NETWORKED for part in ("--ro-bind-try", name, name))]
-        return [*argv, "--bind", str(place / "disk"), "/root", "--bind", str(place / "mnt"), "/mnt"]
-
-    def _boot(self, place: Path) -> str:
-        return BOOT if self._isolated else BOOT.replace("/root", shlex.quote(str(place / "disk")))
+        return [*argv, "--bind", str(place / "disk"), DISK, "--bind", str(place / "mnt"), "/mnt"]
 
     def _told(self, place: Path) -> Machine:
         try:

@@ -31,7 +31,7 @@ class TestSandbox(ComputeSuite):
 
     def test_a_script_runs_in_a_world_of_its_own(self, compute, tmp_path):
         (tmp_path / "secret").write_text("of the host")
-        script = f"#!/bin/sh\nid -u; ls /root -A; cat {tmp_path}/secret; ls /home /etc; echo done >/root/result\n"
+        script = f"#!/bin/sh\nid -u; ls $HOME -A; cat {tmp_path}/secret; ls /home /etc; echo done >$HOME/result\n"
         made = compute.launch(Launch("launch-02", "job", "small", "host", user_data=script.encode()))
         disk = tmp_path / "machines" / made.id / "disk"
         end = time.monotonic() + 20

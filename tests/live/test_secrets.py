@@ -33,8 +33,8 @@ secrets: {service: vault, endpoint: "%s", credentials: {token: {env: BAO_TOKEN}}
 """
 PASSWORD = "correct horse / battery+staple=é"
 SCRIPT = """#!/bin/sh
-ls -l /run/sovbroker >/root/listed
-cp /run/sovbroker/password /root/had
+ls -l /run/sovbroker >$HOME/listed
+cp /run/sovbroker/password $HOME/had
 """
 
 

@@ -62,11 +62,11 @@ def later():
 
 
 def running(home):
-    """The groups of processes whose command names the folder of a machine, which is how a plain one is known."""
+    """The groups of processes whose home is the disk of a machine."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            line = (process / "cmdline").read_bytes()
+            line = (process / "environ").read_bytes()
         except OSError:
             continue
         if str(home / "machines").encode() in line:
