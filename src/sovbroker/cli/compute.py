@@ -307,11 +307,16 @@ def print_audit(session: Session, found: Audit) -> None:
     session.screen.table(("place", "machines", "seen by"), places)
     session.screen.say("")
     if found.clean:
-        session.screen.say(f"{len(found.machines)} machines, every one where it may be")
-    elif found.violations:
-        session.screen.say(f"{len(found.violations)} machines are where the policy does not allow it")
+        session.screen.say(f"{counted(len(found.machines), 'machine')}, every one where it may be")
+    if found.violations:
+        session.screen.say(f"{counted(len(found.violations), 'machine')} where the policy does not allow it")
     if found.blind:
-        session.screen.say(f"{len(found.blind)} places are blind: nothing shows that what they list is all there is")
+        session.screen.say(f"{counted(len(found.blind), 'place')} blind: nothing shows that what is listed is all")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _until(node: Node) -> str:
