@@ -47,9 +47,9 @@ with tempfile.TemporaryDirectory() as folder:
     with sovbroker.open(folder) as broker:
         broker.put("patients/1.json", b"{}")
         broker.put("patients/2.json", b"{}")
-        work = {"near": "patients/", "image": "host", "memory": "256MiB"}
-        print(broker.compute.explain("report", **work))
-        node = broker.compute.launch("report", **work, ttl="1h", user_data=JOB % (sys.executable, folder))
+        print(broker.compute.explain("report", near="patients/", image="host", memory="256MiB"))
+        job = JOB % (sys.executable, folder)
+        node = broker.compute.launch("report", near="patients/", image="host", memory="256MiB", ttl="1h", user_data=job)
         print(node.name, "is", node.state, "at", node.target)
         while not broker.exists("patients/report.txt"):
             time.sleep(0.05)

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from sovbroker.aio.calls import THREADS, Halt, Threads
 from sovbroker.aio.files import AsyncFile, AsyncWriter, rest_of
 from sovbroker.aio.halting import HALT, HaltingBroker, watched
+from sovbroker.aio.machines import AsyncCompute
 from sovbroker.aio.sources import AsyncData, feed, is_async
 from sovbroker.broker import Broker
 from sovbroker.errors import InvalidArgument, SovbrokerError
@@ -100,6 +101,11 @@ class AsyncBroker:
     def keys(self) -> AsyncKeys:
         """The configured key services: `await broker.keys.status()`."""
         return AsyncKeys(self._broker.keys, self._threads)
+
+    @property
+    def compute(self) -> AsyncCompute:
+        """Machines, placed by the same labels and the same policy: `await broker.compute.launch(…)`."""
+        return AsyncCompute(self._broker.compute, self._threads)
 
     # --- writing
 

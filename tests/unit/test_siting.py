@@ -1,0 +1,67 @@
+"""Places for machines in a configuration: what goes together, and where an adapter is sent."""
+
+from pathlib import Path
+
+import pytest
+
+from sovbroker import catalogue
+from sovbroker.config import parse_config
+from sovbroker.errors import ConfigError
+from sovbroker.machines import ImageSource
+from sovbroker.siting import sites_of
+
+KNOWN = catalogue.load()
+
+
+def sites(section, *, folder=Path("/nowhere")):
+    text = f"sovbroker: 1\ntargets: [{{at: memory}}]\ncompute:\n  - {section}\n"
+    return sites_of(parse_config(text, file=folder / "sovbroker.yaml").compute, KNOWN)
+
+
+def test_endpoints_and_facts_come_from_the_catalogue():
+    (place,) = sites("{at: outscale/eu-west-2, credentials: {access_key: {env: A}, secret_key: {env: B}}}").values()
+    assert (place.target.id, place.target.offer, place.adapter) == ("outscale/compute@eu-west-2", "compute", "outscale")
+    assert place.binding.endpoint == "https://api.eu-west-2.outscale.com/api/v1"
+    assert place.binding.hosts == {"api.eu-west-2.outscale.com"}
+    assert place.binding.region == "eu-west-2"
+    assert place.target.site == "outscale/eu-west-2"
+    assert place.target.facts.located.value == {"FR"}
+    (place,) = sites("{at: aws/eu-west-3}").values()
+    assert (place.adapter, place.binding.endpoint) == ("ec2", "https://ec2.eu-west-3.amazonaws.com")
+
+
+def test_machines_of_this_machine():
+    section = """{at: local, path: machines, located: FR, controlled: [FR, DE], settings: {network: host},
+      images: {mine: {owner: me, pattern: "mine-*"}}}"""
+    (place,) = sites(section).values()
+    assert (place.target.id, place.adapter, place.binding.container) == ("local/compute", "local", "/nowhere/machines")
+    assert place.target.facts.controlled.value == {"FR", "DE"}
+    assert place.images == {"mine": ImageSource("me", "mine-*")}
+    assert place.binding.settings == {"create": True, "network": "host"}
+
+
+def test_an_emulator_is_on_this_machine():
+    (place,) = sites('{at: aws/eu-west-3, endpoint: "http://127.0.0.1:5000", emulated: true}').values()
+    assert place.binding.hosts == {"127.0.0.1:5000"}
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("{at: local}", "need the key `path`"),
+        ("{at: local, path: x, project: y}", "no project, endpoint or credentials"),
+        ("{at: aws/eu-west-3, path: x}", "comes from the catalogue"),
+        ("{at: aws/eu-west-3, located: FR}", "comes from the catalogue"),
+        ('{at: aws/eu-west-3, endpoint: "https://evil.example"}', "comes from the catalogue"),
+        ("{at: aws/eu-west-3, emulated: true}", "comes from the catalogue"),
+        ("{at: aws/nowhere-1}", "no region"),
+        ("{at: jamespot/fr}", "jamespot"),
+        ("{at: aws/eu-west-3, colour: red}", "colour"),
+        ("{at: aws/eu-west-3, credentials: {access_key: AKIA}}", "does not stand in the file"),
+        ("{at: local, path: a}\n  - {at: local, path: b}", "here twice"),
+    ],
+)
+def test_what_does_not_go_together(section, said):
+    with pytest.raises(ConfigError) as caught:
+        sites(section)
+    assert said in str(caught.value)
