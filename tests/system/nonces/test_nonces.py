@@ -4,7 +4,6 @@ Every process writes down what it is about to seal (see `ledger.py`). Nothing he
 itself.
 """
 
-import collections
 import contextlib
 import os
 import re
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -85,7 +85,12 @@ def finished(child, said=""):
     return out.splitlines()
 
 
-Entry = collections.namedtuple("Entry", "process what key nonce plain")
+class Entry(NamedTuple):
+    process: str
+    what: str
+    key: str
+    nonce: str
+    plain: str
 
 
 def entries(book):
