@@ -166,9 +166,10 @@ def test_old_versions_and_rows_made_again(clouds, leave):
     broker.put("restricted/a", b"new")
     assert leave(broker, "restricted/a", version=old.version)[0] == b"old"
     broker.close()
-    for file in clouds.folder.glob("sovbroker.db*"):
+    for file in clouds.folder.glob("state.db*"):
         file.unlink()
     broker = clouds.open()
+    assert not broker.exists("restricted/a")
     broker.reindex()
     assert leave(broker, "restricted/a")[0] == b"new"
 
