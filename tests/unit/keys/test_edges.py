@@ -12,6 +12,7 @@ from sovbroker.envelope import Secret, new_dek
 from sovbroker.errors import InvalidArgument, KeyUnavailable, Tampered, UnknownFormat
 from sovbroker.keys import DomainKey, EscrowService, Keyring, RecoveryService, new_escrow, public_key, shares
 from sovbroker.keys import file as file_module
+from sovbroker.keys.recovery import new_code
 
 
 def escrows(*names):
@@ -244,3 +245,20 @@ def test_forged_shares_that_make_no_key_are_refused():
     forged = [bytes([number]) + value + bytes(16) for number in (1, 2)]
     with pytest.raises(Tampered):
         shares.join(forged, quorum=2, context=b"context")
+
+
+# --- what is wrapped
+
+
+@pytest.mark.parametrize("size", [1, 256])
+def test_the_shortest_and_the_longest_secret(size, service):
+    secret = bytes(range(256))[:size]
+    for one in (service(), RecoveryService(new_code()), *escrows("vault")):
+        assert one.unwrap(one.wrap(secret, b"context"), b"context") == secret
+
+
+@pytest.mark.parametrize("size", [0, 257])
+def test_what_no_service_wraps(size, service):
+    for one in (service(), RecoveryService(new_code()), *escrows("vault")):
+        with pytest.raises(InvalidArgument, match=f"1 to 256 bytes, not {size}"):
+            one.wrap(bytes(size), b"context")
