@@ -63,6 +63,11 @@ def test_a_refusal_names_the_chunk(dek, context, plain):
         sealer.seal_into(plain(CHUNK), out, first_chunk=3, final=False)
     with pytest.raises(SealError, match="chunk 2 was sealed already"):
         sealer.seal_into(plain(3 * CHUNK), out, first_chunk=1, final=False)
+    sealer.seal_into(plain(2 * CHUNK), out, first_chunk=6, final=False)
+    with pytest.raises(SealError, match="chunk 6 was sealed already"):
+        sealer.seal_into(plain(3 * CHUNK), out, first_chunk=5, final=False)
+    with pytest.raises(SealError, match="chunk 7 was sealed already"):
+        sealer.seal_into(plain(CHUNK), out, first_chunk=7, final=False)
     with pytest.raises(SealError, match="chunk 1 cannot be the last"):
         sealer.seal_into(b"", out, first_chunk=1, final=True)
 

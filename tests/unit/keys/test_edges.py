@@ -164,6 +164,19 @@ def test_recipients_are_exchanged_in_one_step(path):
         Keyring.open(path, [RecoveryService(code)])
 
 
+def test_an_escrow_of_the_same_name_with_another_pair_takes_its_place(path):
+    """What the old pair holds is of no use to the new one: it has to be wrapped anew."""
+    (bao,) = escrows("bao")
+    old, new = new_escrow(), new_escrow()
+    keyring, _ = Keyring.create(path, bao, recovery=False, escrows={"vault": public_key(old[1])})
+    kid = keyring.domain("health").kid
+    keyring.entrust([bao], escrows={"vault": public_key(new[1])}, quorum=1, recovery=False)
+    with Keyring.open(path, EscrowService("vault", new[0])) as again:
+        assert again.by_kid(kid).kid == kid
+    with pytest.raises(KeyUnavailable):
+        Keyring.open(path, EscrowService("vault", old[0]))
+
+
 @pytest.mark.parametrize("quorum", [1, 2])
 def test_a_new_code_takes_the_place_of_the_old(path, quorum):
     bao, hsm = escrows("bao", "hsm")
