@@ -118,7 +118,8 @@ class KeyServiceSuite:
         undo = power("delay")()
         assert service.unwrap(service.wrap(SECRET, b"x"), b"x") == SECRET
         with ThreadPoolExecutor(THREADS) as pool:
-            assert set(pool.map(lambda _: service.unwrap(wrapped, CONTEXT), range(THREADS))) == {SECRET}
+            given = [pool.submit(service.unwrap, wrapped, CONTEXT) for _ in range(THREADS)]
+            assert {one.result() for one in given} == {SECRET}
         assert undo is not None
         undo()
 
