@@ -275,3 +275,13 @@ def test_what_no_service_wraps(size, service):
     for one in (service(), RecoveryService(new_code()), *escrows("vault")):
         with pytest.raises(InvalidArgument, match=f"1 to 256 bytes, not {size}"):
             one.wrap(bytes(size), b"context")
+
+
+def test_what_was_never_here_is_not_called_destroyed(ring):
+    keyring, _ = ring
+    with pytest.raises(KeyUnavailable, match=r"`no-such-kid` is not in `.*`: destroyed, or of another keyring$"):
+        keyring.by_kid("no-such-kid")
+    kid = keyring.domain("health").kid
+    keyring.shred("health")
+    with pytest.raises(KeyUnavailable, match=r": destroyed on 20\d\d-\d\d-\d\d$"):
+        keyring.by_kid(kid)
