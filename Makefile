@@ -9,7 +9,7 @@ ROOTS := src adapters policies
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-live check docs bench clean
+.PHONY: help demo test test-live check docs bench mutants clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,14 @@ docs: $(READY) ## Build the documentation into site/
 bench: $(READY) ## Measure, and print one table of values and goals (never a gate)
 	@$(BIN)/python -m bench
 
+mutants: $(READY) ## Break keys, names and envelope in 3,000 ways; fail where no test notices and nobody says why (20 min)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mutants]'
+	rm -rf mutants
+	$(BIN)/python -m mutmut run
+	$(BIN)/python tests/mutants/judge.py
+
 clean: ## Remove what was built and cached (.venv stays)
-	rm -rf build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist mutants site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(ROOTS) bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # An interrupted set-up leaves no stamp, so the next call makes it anew.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from sovbroker.detect import Scan, Scanner
+from sovbroker.errors import InvalidArgument
 from sovbroker.objects import Stored
 from sovbroker.scanning import HELD
 from sovbroker.writing import Write
@@ -25,6 +27,9 @@ class Writer(io.RawIOBase):
 
     Where the policy has rules about content, up to 8 MiB are held back while detectors look at them; a refusal then
     comes from `write` or `close`, and content that is longer gets the policy's default label.
+
+    It belongs to the process that opened it: in a forked one, `write` and `close` raise InvalidArgument, and nothing
+    that is done to it there touches what the parent has begun.
     """
 
     def __init__(self, begin: Callable[[Scan | None], Write], scanner: Scanner | None = None) -> None:
@@ -33,6 +38,7 @@ class Writer(io.RawIOBase):
         self._scanner = scanner
         self._held = bytearray()
         self._open = True
+        self._pid = os.getpid()
         self._write: Write | None = None
         self.stored: Stored | None = None
         if scanner is None:
@@ -46,6 +52,7 @@ class Writer(io.RawIOBase):
         """Take all of `data`; return its length in bytes."""
         if not self._open:
             raise ValueError("I/O operation on closed file")
+        self._check_process()
         view = memoryview(data).cast("B")
         try:
             if self._write is None:
@@ -76,6 +83,7 @@ class Writer(io.RawIOBase):
         if self._open:
             self._open = False
             try:
+                self._check_process()
                 write = self._start(truncated=False) if self._write is None else self._write
                 self.stored = write.commit(self._held)
             except BaseException as error:
@@ -89,11 +97,16 @@ class Writer(io.RawIOBase):
         self._undo(None)
         super().close()
 
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise InvalidArgument("a writer cannot be used in a forked process; open another one there")
+
     def _undo(self, error: BaseException | None) -> None:
         self._open = False
         self._held = bytearray()
         write, self._write = self._write, None
-        if write is not None:
+        # In a forked child there is nothing to undo: the upload, and the threads that send it, are the parent's.
+        if write is not None and os.getpid() == self._pid:
             write.abort(error)
 
     def __exit__(

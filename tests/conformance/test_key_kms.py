@@ -7,7 +7,7 @@ import pytest
 from sovbroker.errors import KeyUnavailable
 from sovbroker.keys import Keyring
 from sovbroker.ports import Credentials, KeyBinding
-from sovbroker.testing.chaos import ChaosProxy, Reset, Stall, Status
+from sovbroker.testing.chaos import ChaosProxy, Latency, Reset, Stall, Status
 from sovbroker.testing.conformance.keyservices import KeyServiceSuite
 from sovbroker_adapters.kms import build
 
@@ -68,6 +68,7 @@ def power(proxy, kms_keys, key):
         "disable": faulty(DISABLED),
         "cut": faulty(Reset()),
         "stall": faulty(Stall()),
+        "delay": faulty(Latency(0.2)),
         "destroy": destroy,
     }.__getitem__
 

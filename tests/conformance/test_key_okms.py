@@ -89,8 +89,6 @@ def opened(server, papers):
 
 
 class TestOkms(KeyServiceSuite):
-    powers = ("disable", "destroy", "stall")
-
     @pytest.fixture
     def key(self, server):
         return server.make_key()
@@ -120,7 +118,16 @@ class TestOkms(KeyServiceSuite):
             server.silent.set()
             return server.silent.clear
 
-        return {"disable": become("deactivated"), "destroy": become("destroyed"), "stall": stall}.__getitem__
+        def cut():
+            server.gone.set()
+            return server.gone.clear
+
+        def delay():
+            server.pause = 0.2
+            return lambda: setattr(server, "pause", 0.0)
+
+        acts = {"disable": become("deactivated"), "destroy": become("destroyed")}
+        return {**acts, "stall": stall, "cut": cut, "delay": delay}.__getitem__
 
 
 def test_a_certificate_of_somebody_else_opens_nothing(server, opened):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from sovbroker.ports import Credentials, KeyBinding
-from sovbroker.testing.chaos import ChaosProxy, Reset, Stall
+from sovbroker.testing.chaos import ChaosProxy, Latency, Reset, Stall
 from sovbroker.testing.conformance.keyservices import KeyServiceSuite
 from sovbroker.testing.openbao import openbao
 from sovbroker_adapters.vault import build
@@ -77,4 +77,5 @@ class TestVault(KeyServiceSuite):
         def destroy():
             server.ask("DELETE", f"transit/keys/{key}")
 
-        return {"disable": disable, "destroy": destroy, "cut": faulty(Reset()), "stall": faulty(Stall())}.__getitem__
+        acts = {"cut": faulty(Reset()), "stall": faulty(Stall()), "delay": faulty(Latency(0.2))}
+        return {"disable": disable, "destroy": destroy, **acts}.__getitem__

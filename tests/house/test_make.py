@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ["help", "demo", "test", "test-live", "check", "docs", "bench", "clean"]
+TARGETS = ["help", "demo", "test", "test-live", "check", "docs", "bench", "mutants", "clean"]
 TOO_OLD = """#!/bin/sh
 case "$1" in -V) echo "Python 3.9.2" ;; *) exit 1 ;; esac
 """

@@ -1,15 +1,18 @@
 """The suite on SoftHSM, a security module in software."""
 
 import itertools
+import logging
 import os
 import subprocess
+import traceback
 
 import pkcs11
 import pytest
 
-from sovbroker.errors import KeyUnavailable
+from sovbroker.errors import KeyUnavailable, SealError
 from sovbroker.ports import Credentials, KeyBinding
 from sovbroker.testing.conformance.keyservices import KeyServiceSuite
+from sovbroker.testing.recorder import traces
 from sovbroker_adapters.pkcs11 import build
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
@@ -42,7 +45,9 @@ def keyed(session, name):
 
 
 class TestPkcs11(KeyServiceSuite):
+    # A module is a library in this process: there is no way to it that could be cut, silent or slow.
     powers = ("disable", "destroy")
+    test_a_slow_answer_is_waited_for = None
 
     @pytest.fixture
     def opened(self, token):
@@ -103,6 +108,23 @@ class TestPkcs11(KeyServiceSuite):
             return lambda: may(it=True)
 
         return {"destroy": lambda: administered(lambda s: keyed(s, key).destroy()), "disable": disable}.__getitem__
+
+    def test_the_pin_is_told_nowhere(self, opened, key, caplog):
+        """Neither in a log, nor in what is printed of a failure, its causes included."""
+        with caplog.at_level(logging.DEBUG):
+            told = [repr(opened(key)), str(opened(key))]
+            wrapped = opened(key).wrap(b"secret", b"context")
+            for service, context in ((opened(key), b"another"), (opened("no-such-key"), b"context")):
+                with pytest.raises(SealError) as caught:
+                    service.unwrap(wrapped, context)
+                told += traceback.format_exception(caught.value)
+            with pytest.raises(KeyUnavailable) as caught:
+                opened(key, pin=PIN[::-1]).unwrap(wrapped, b"context")
+            told += traceback.format_exception(caught.value)
+        heap = "\n".join((caplog.text, *told)).encode()
+        assert b"the pin is wrong" in heap
+        for pin in (PIN, PIN[::-1]):
+            assert traces(pin.encode(), heap) == []
 
     def test_a_wrong_pin_opens_nothing(self, opened, key):
         with pytest.raises(KeyUnavailable, match="the pin is wrong"):

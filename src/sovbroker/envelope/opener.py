@@ -34,12 +34,12 @@ class Opener:
         self._head = bytes(head)
         if len(self._head) != HEAD:
             raise Tampered
-        key = secret_bytes(dek)
+        # Never in a local variable: some tools print those of every frame that an error has passed.
+        self._dek = Secret(secret_bytes(dek))
         self._context = encoded(context)
-        self._chunks, commitment = derive(key, salt=self._head[:SALT], context=self._context)
+        self._chunks, commitment = derive(self._dek.reveal(), salt=self._head[:SALT], context=self._context)
         if not hmac.compare_digest(commitment, self._head[SALT:]):
             raise Tampered
-        self._dek = Secret(key)
         self._native: Cobblestone256Decryptor | None = None
         self._native_at = 0
         self._lock = threading.Lock()

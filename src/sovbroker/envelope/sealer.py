@@ -30,10 +30,10 @@ class Sealer:
     __slots__ = ("_chunks", "_context", "_dek", "_end", "_head", "_lock", "_native", "_native_at", "_pid", "_taken")
 
     def __init__(self, dek: Secret | Buffer, context: Context | Buffer) -> None:
-        key = secret_bytes(dek)
+        secret = Secret(secret_bytes(dek))
         self._context = encoded(context)
-        self._dek: Secret | None = Secret(key)
-        native = Cobblestone256Encryptor(key, self._context)
+        self._dek: Secret | None = secret
+        native = Cobblestone256Encryptor(secret.reveal(), self._context)
         self._head = native.update(b"")
         self._native: Cobblestone256Encryptor | None = native
         self._native_at = 0

@@ -20,7 +20,8 @@ __all__ = ["Custody"]
 class Custody:
     """The recipients of a keyring and the `services` at hand, by name, in the order in which they are asked.
 
-    With a `quorum` of 1 each recipient holds the key; with more, each holds a share, and that many make the key.
+    With a `quorum` of 1 each recipient holds the key; with more, each holds a share, and that many make the key. Keys
+    and shares pass through here as secrets, never as bytes in a local variable: some tools print those.
     """
 
     recipients: tuple[Recipient, ...]
@@ -38,9 +39,9 @@ class Custody:
         """Wrap a key, or its shares, for every recipient. Raises KeyUnavailable when one is a service not at hand."""
         count = len(self.recipients)
         pieces = (
-            [key.reveal()] * count
+            [key] * count
             if self.quorum == 1
-            else shares.split(key, count=count, quorum=self.quorum, context=context)
+            else [Secret(one) for one in shares.split(key, count=count, quorum=self.quorum, context=context)]
         )
         return {
             recipient.name: self._wrap(recipient, piece, context)
@@ -52,32 +53,35 @@ class Custody:
 
         Raises KeyUnavailable when too few do, with each one's reason; Tampered when what is there is damaged.
         """
-        pieces: list[bytes] = []
+        pieces: list[Secret] = []
         failures: list[tuple[str, SealError]] = []
         for name, service in self.services.items():
             if name not in wrapped:
                 continue
             try:
-                pieces.append(service.unwrap(wrapped[name], context))
+                pieces.append(Secret(service.unwrap(wrapped[name], context)))
             except (KeyUnavailable, Tampered) as error:
                 failures.append((name, error))
                 continue
             if len(pieces) == self.quorum:
-                return pieces[0] if self.quorum == 1 else self._join(pieces, context)
+                return pieces[0].reveal() if self.quorum == 1 else self._join(pieces, context)
         raise self._why(wrapped, pieces, failures)
 
-    def _wrap(self, recipient: Recipient, piece: bytes, context: bytes) -> bytes:
+    def _wrap(self, recipient: Recipient, piece: Secret, context: bytes) -> bytes:
         if recipient.public is not None:
-            return wrap_for(recipient.public, piece, context=context)
+            return wrap_for(recipient.public, piece.reveal(), context=context)
         service = self.services.get(recipient.name)
         if service is None:
             raise KeyUnavailable(f"a new key must be wrapped for `{recipient.name}` too; open the keyring with that")
-        return service.wrap(piece, context)
+        return service.wrap(piece.reveal(), context)
 
-    def _join(self, pieces: Sequence[bytes], context: bytes) -> bytes:
-        return shares.join(pieces, quorum=self.quorum, context=context).reveal()
+    def _join(self, pieces: Sequence[Secret], context: bytes) -> bytes:
+        try:
+            return shares.join([one.reveal() for one in pieces], quorum=self.quorum, context=context).reveal()
+        except SealError as error:
+            raise error.with_traceback(None) from None
 
-    def _why(self, wrapped: Wrapped, pieces: Sequence[bytes], failures: Sequence[tuple[str, SealError]]) -> SealError:
+    def _why(self, wrapped: Wrapped, pieces: Sequence[Secret], failures: Sequence[tuple[str, SealError]]) -> SealError:
         """Return what to raise when too few recipients gave what they hold."""
         if len(failures) == 1 and self.quorum == 1:
             return failures[0][1]

@@ -71,8 +71,8 @@ class DomainKey:
         if len(nonce) != NONCE or len(tag) != TAG:
             raise Tampered
         try:
-            content_key = aes_key_unwrap(self._secret.reveal(), key)
-            return Secret(secret_bytes(AESGCM(content_key).decrypt(nonce, sealed + tag, parts[0].encode())))
+            cipher = AESGCM(aes_key_unwrap(self._secret.reveal(), key))
+            return Secret(secret_bytes(cipher.decrypt(nonce, sealed + tag, parts[0].encode())))
         except (InvalidUnwrap, InvalidTag, ValueError):
             raise Tampered from None
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
+from sovbroker.envelope.secret import Secret
 from sovbroker.errors import ConfigError, KeyUnavailable, UnknownFormat
 
 __all__ = ["Epoch", "Recipient", "Ring", "Wrapped", "create", "load", "locked", "save"]
@@ -78,7 +79,7 @@ class Loaded:
     body: bytes
     mac: str
 
-    def verify(self, key: bytes, path: Path) -> Ring:
+    def verify(self, key: Secret, path: Path) -> Ring:
         """Return the ring. Raises KeyUnavailable when the file was changed without the ring's key."""
         if not hmac.compare_digest(_mac(key, self.body), self.mac):
             raise KeyUnavailable(f"`{path}` was changed by somebody without its keys; restore the keyring from a copy")
@@ -109,7 +110,7 @@ def load(path: Path) -> Loaded:
         raise UnknownFormat(f"`{path}` is not a keyring that this version can read") from None
 
 
-def create(path: Path, ring: Ring, *, key: bytes) -> None:
+def create(path: Path, ring: Ring, *, key: Secret) -> None:
     """Write a new keyring file. Raises ConfigError, and changes nothing, when there is a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
@@ -126,7 +127,7 @@ def create(path: Path, ring: Ring, *, key: bytes) -> None:
         _sync_folder(path)
 
 
-def save(path: Path, ring: Ring, *, key: bytes) -> None:
+def save(path: Path, ring: Ring, *, key: Secret) -> None:
     """Replace the keyring file, all or nothing; the caller holds `locked`. Raises KeyUnavailable when it cannot."""
     try:
         temporary = _write(path, ring, key)
@@ -170,7 +171,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _write(path: Path, ring: Ring, key: bytes) -> Path:
+def _write(path: Path, ring: Ring, key: Secret) -> Path:
     """Write the file beside its place, down to the disk. Its name is fixed: the lock is held, and litter is reused."""
     document = _render(ring)
     body = _body(document)
@@ -213,8 +214,8 @@ def _body(document: Json) -> bytes:
     return json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _mac(key: bytes, body: bytes) -> str:
-    return hmac.digest(key, body, "sha256").hex()
+def _mac(key: Secret, body: bytes) -> str:
+    return hmac.digest(key.reveal(), body, "sha256").hex()
 
 
 def _render(ring: Ring) -> dict[str, object]:

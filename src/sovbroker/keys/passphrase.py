@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from sovbroker.envelope.secret import KEY, Secret
 from sovbroker.errors import InvalidArgument, KeyUnavailable, Tampered, UnknownFormat
 from sovbroker.forks import ForkLock
+from sovbroker.keys.service import check_secret
 
 __all__ = ["Cost", "PassphraseService"]
 
@@ -69,6 +70,7 @@ class PassphraseService:
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
         """See `KeyService.wrap`."""
+        check_secret(secret)
         cost, salt = next(((c, s) for c, s in list(self._keys) if c == self._cost), (self._cost, os.urandom(SALT)))
         key, check = self._derive(cost, salt)
         nonce = os.urandom(NONCE)

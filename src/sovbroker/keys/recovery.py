@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.hpke import (
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sovbroker.errors import KeyUnavailable, Tampered, UnknownFormat
+from sovbroker.keys.service import check_secret
 
 __all__ = ["MLKEM_PUBLIC", "MLKEM_SEED", "X25519", "KeyPair", "RecoveryService", "new_code", "suite", "wrap_for"]
 
@@ -51,6 +52,7 @@ def new_code() -> str:
 
 def wrap_for(public: bytes, secret: bytes, *, context: bytes) -> bytes:
     """Return `secret` wrapped for the holder of the code with the public key `public`, bound to `context`."""
+    check_secret(secret)
     if len(public) != MLKEM_PUBLIC + X25519:
         raise UnknownFormat("the keyring's recovery key is not one that this version knows")
     try:
@@ -93,7 +95,13 @@ class RecoveryService:
     public: bytes
 
     def __init__(self, code: str) -> None:
-        seed = HKDF(hashes.SHA512(), MLKEM_SEED + X25519, None, INFO).derive(_entropy(code))
+        try:
+            entropy = _entropy(code)
+        except KeyUnavailable as error:
+            # A wrong code is nearly a right one: nothing of it stays where tools that print local variables find it.
+            code = ""
+            raise error.with_traceback(None) from None
+        seed = HKDF(hashes.SHA512(), MLKEM_SEED + X25519, None, INFO).derive(entropy)
         pair = KeyPair.of(seed)
         self._private, self.public = pair.private, pair.public
 

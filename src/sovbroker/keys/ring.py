@@ -111,7 +111,7 @@ class Keyring:
         key = Secret.random()
         ring = replace(ring, seal=Custody.of(ring, services).wrap(key, context=ring_context(ring)))
         try:
-            file.create(place, ring, key=key.reveal())
+            file.create(place, ring, key=key)
         except OSError as error:
             raise KeyUnavailable(f"`{place}` cannot be written: {error.strerror}") from error
         return cls(place, services, ring, key, _cache(LIFETIME, USES, time.monotonic)), code
@@ -139,7 +139,7 @@ class Keyring:
         services = _by_name(service)
         loaded = file.load(place)
         key = _open_seal(Custody.of(loaded.ring, services), loaded.ring, place)
-        ring = loaded.verify(key.reveal(), place)
+        ring = loaded.verify(key, place)
         keyring = cls(place, services, ring, key, _cache(lifetime, uses, clock))
         keyring._closing = tuple(closing)
         return keyring
@@ -342,7 +342,7 @@ class Keyring:
         """Replace the file by what `change` makes of it, with every other writer kept out."""
         with self._lock, file.locked(self._path):
             ring = change(self._verified())
-            file.save(self._path, ring, key=self._ring_key.reveal())
+            file.save(self._path, ring, key=self._ring_key)
             self._adopt(ring)
 
     def _fetch(self, domain: str, epoch: Epoch, *, within: timedelta | None = None) -> DomainKey:
@@ -361,7 +361,7 @@ class Keyring:
             ring = self._verified()
             if name not in ring.domains:
                 ring = with_epoch(ring, self._custody(ring), name)
-                file.save(self._path, ring, key=self._ring_key.reveal())
+                file.save(self._path, ring, key=self._ring_key)
             self._adopt(ring)
             return ring.domains[name]
 
@@ -379,7 +379,7 @@ class Keyring:
         loaded = file.load(self._path)
         if loaded.ring.seal != self._ring.seal:
             _open_seal(self._custody(loaded.ring), loaded.ring, self._path).wipe()
-        return loaded.verify(self._ring_key.reveal(), self._path)
+        return loaded.verify(self._ring_key, self._path)
 
 
 def _cache(lifetime: timedelta, uses: int, clock: Callable[[], float]) -> Cache:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Service"]
+from sovbroker.errors import InvalidArgument
+
+__all__ = ["SECRET_MAX", "Service", "check_secret"]
+
+SECRET_MAX: Final = 256
+"""The longest secret that a key service wraps, in bytes."""
+
+
+def check_secret(secret: bytes) -> None:
+    """Raise InvalidArgument for what no key service wraps: nothing, or more than `SECRET_MAX` bytes."""
+    if not 0 < len(secret) <= SECRET_MAX:
+        raise InvalidArgument(f"a key service wraps 1 to {SECRET_MAX} bytes, not {len(secret)}")
 
 
 class Service(Protocol):

@@ -27,12 +27,17 @@ Answer = tuple[int, dict[str, str]]
 
 @dataclass(slots=True)
 class OkmsServer:
-    """The running service: `url` is its root, `domain` its id; `silent` lets it take requests and not answer."""
+    """The running service: `url` is its root, `domain` its id; `silent` lets it take requests and not answer.
+
+    `gone` lets it hang up on every request, and `pause` is how many seconds it takes for each.
+    """
 
     url: str
     domain: str
     states: dict[str, str] = field(default_factory=dict[str, str])
     silent: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+    pause: float = 0.0
     over: threading.Event = field(default_factory=threading.Event)
     _held: dict[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]], repr=False)
 
@@ -111,6 +116,10 @@ class Handler(BaseHTTPRequestHandler):
         if server.silent.is_set():
             server.over.wait(60)
             return
+        if server.gone.is_set():
+            self.close_connection = True
+            return
+        server.over.wait(server.pause)
         status, told = server.answer(self.path, body)
         data = json.dumps(told).encode()
         self.send_response(status)

@@ -163,10 +163,10 @@ def test_buffers_are_overwritten_and_the_source_left_open(dek, context, plain):
     held = reader._input
     assert any(held)
     reader.close()
-    reader.close()
     assert not any(held)
+    reader.close()
     assert not source.closed
-    for use in (reader.read, lambda: reader.read(1), lambda: reader.readinto(bytearray(1))):
+    for use in (lambda: reader.read(1), lambda: reader.readinto(bytearray(1)), reader.read):
         with pytest.raises(ValueError, match="closed"):
             use()
 

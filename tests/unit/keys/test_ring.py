@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from sovbroker.envelope import new_dek
+from sovbroker.envelope import Secret, new_dek
 from sovbroker.errors import ConfigError, InvalidArgument, KeyUnavailable, SealError, SovbrokerError, UnknownFormat
 from sovbroker.keys import Keyring, RecoveryService
 from sovbroker.keys import file as file_module
@@ -225,7 +225,7 @@ def test_keys_do_not_move_between_domains(ring, path, service):
     swapped = file_module.Ring(
         loaded.ring.id, loaded.ring.recipients, loaded.ring.seal, {"health": finance, "finance": health}
     )
-    file_module.save(path, swapped, key=ring_key)
+    file_module.save(path, swapped, key=Secret(ring_key))
     opened = Keyring.open(path, service())
     with pytest.raises(SealError):
         opened.domain("health")

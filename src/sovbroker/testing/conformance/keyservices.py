@@ -10,6 +10,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import ClassVar
 
 import pytest
@@ -32,6 +33,7 @@ class KeyServiceSuite:
     (the same service with another key). `powers` names what can be done to the key from outside; for each of them the
     fixture `power` returns a function that does it and returns one that undoes it, or None where it cannot be undone:
     `disable` and `destroy` the key, `cut` the way to the service, `stall` it so that it takes the call and is silent.
+    The fixture `power` also knows how to `delay` each answer, by less than the service is given.
     """
 
     powers: ClassVar[tuple[str, ...]] = ("disable", "destroy", "cut", "stall")
@@ -90,6 +92,36 @@ class KeyServiceSuite:
 
         with ThreadPoolExecutor(THREADS) as pool:
             assert all(pool.map(work, range(THREADS * 2)))
+
+    def test_threads_unwrap_the_same_at_once(self, service: KeyService) -> None:
+        """As when many begin to read; one that asks for another context changes nothing for the others."""
+        wrapped = service.wrap(SECRET, CONTEXT)
+        together = Barrier(THREADS)
+
+        def work(number: int) -> bytes | None:
+            together.wait()
+            if number % 4:
+                return service.unwrap(wrapped, CONTEXT)
+            with pytest.raises(Tampered):
+                service.unwrap(wrapped, b"another")
+            return None
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            given = list(pool.map(work, range(THREADS)))
+        assert given == [SECRET if number % 4 else None for number in range(THREADS)]
+
+    def test_a_slow_answer_is_waited_for(
+        self, service: KeyService, power: Callable[[str], Callable[[], Callable[[], None] | None]]
+    ) -> None:
+        """It is the answer all the same, for one caller and for several."""
+        wrapped = service.wrap(SECRET, CONTEXT)
+        undo = power("delay")()
+        assert service.unwrap(service.wrap(SECRET, b"x"), b"x") == SECRET
+        with ThreadPoolExecutor(THREADS) as pool:
+            given = [pool.submit(service.unwrap, wrapped, CONTEXT) for _ in range(THREADS)]
+            assert {one.result() for one in given} == {SECRET}
+        assert undo is not None
+        undo()
 
     def test_a_forked_child_uses_it(self, service: KeyService) -> None:
         """And so does the parent afterwards."""
