@@ -14,13 +14,12 @@ from sovbroker.objects import ExitTicket, ObjectFile, info_of
 from sovbroker.placements import CopyRow, Placement
 from sovbroker.ports import Feature, Store
 from sovbroker.transfer.incoming import Incoming, SourceCopy, Version, read_range
+from sovbroker.transfer.outgoing import SIDECAR_MAX
 from sovbroker.writing import Flow
 
 __all__ = ["open_object", "open_range", "row_of", "ticket_of"]
 
 FORMAT: Final = "Cobblestone-256"
-SIDECAR_MAX: Final = 1 << 20
-"""More than any sidecar has: user metadata are at most 64 KiB."""
 
 
 T = TypeVar("T")
@@ -79,7 +78,7 @@ def _sources(flow: Flow, row: Placement) -> tuple[Version, Sequence[SourceCopy]]
         context, dek = _secret(flow, row, record)
         return Opener(dek, context, _known(row, record).head)
 
-    return Version(key=row.key, size=row.size, digest=row.digest, opener=opener), copies
+    return Version(key=row.key, size=row.size, digest=row.digest, opener=opener, padded=row.padded), copies
 
 
 def _source(flow: Flow, row: Placement, copy: CopyRow, record: Record | None) -> SourceCopy:

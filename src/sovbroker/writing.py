@@ -139,6 +139,7 @@ class Write:
             deadline=request.deadline,
             progress=request.progress,
             spare=flow.spare,
+            pad=self.decision.pad,
         )
 
     def _seal(self, key_age: timedelta | None) -> None:
@@ -221,7 +222,7 @@ class Write:
                 kid=self._key.kid,
                 wrapped=self._wrapped,
                 head=self._sealer.head,
-                metadata=seal_metadata(self._dek, self._context, self._facts(size)),
+                metadata=seal_metadata(self._dek, self._context, self._facts(size) | padded(self.decision)),
             )
         return self._record
 
@@ -381,7 +382,13 @@ def brief(decision: Decision) -> dict[str, object]:
         "waiver": decision.waiver,
         "policy": decision.policy,
         "catalogue": decision.catalogue,
+        **padded(decision),
     }
+
+
+def padded(decision: Decision) -> dict[str, object]:
+    """Return what rows and sealed records say of padding: nothing where there is none, as in all that are older."""
+    return {"padded": True} if decision.pad else {}
 
 
 def size_of(data: Data) -> int | None:
