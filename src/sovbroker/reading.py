@@ -14,12 +14,13 @@ from sovbroker.objects import ExitTicket, ObjectFile, info_of
 from sovbroker.placements import CopyRow, Placement
 from sovbroker.ports import Feature, Store
 from sovbroker.transfer.incoming import Incoming, SourceCopy, Version, read_range
-from sovbroker.transfer.outgoing import SIDECAR_MAX
 from sovbroker.writing import Flow
 
 __all__ = ["open_object", "open_range", "row_of", "ticket_of"]
 
 FORMAT: Final = "Cobblestone-256"
+SIDECAR_MAX: Final = 1 << 20
+"""More than any sidecar has: user metadata are at most 64 KiB."""
 
 
 T = TypeVar("T")

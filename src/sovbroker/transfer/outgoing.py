@@ -24,7 +24,7 @@ from sovbroker.errors import Conflict, InvalidArgument, NotSupported, SovbrokerE
 from sovbroker.ports import Bytes, Feature, Part, Source, Store, Upload, waiting
 from sovbroker.transfer.stream import Stream
 
-__all__ = ["IN_FLIGHT", "PART", "SIDECAR_MAX", "SMALL", "Destination", "Entry", "Outgoing", "Sent", "attempt"]
+__all__ = ["IN_FLIGHT", "PART", "SMALL", "Destination", "Entry", "Outgoing", "Sent", "attempt"]
 
 PART: Final = 8 << 20
 SMALL: Final = 16 << 20
@@ -35,8 +35,6 @@ ATTEMPTS: Final = 5
 ENOUGH: Final = 60.0
 FIRST_PAUSE: Final = 0.05
 GROWTH_STEPS: Final = 8
-SIDECAR_MAX: Final = 1 << 20
-"""More than any sidecar has: user metadata are at most 64 KiB."""
 
 T = TypeVar("T")
 

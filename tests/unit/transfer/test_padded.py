@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ from sovbroker_adapters.memory import build
 CONTEXT = Context("main", "key", "version", "label")
 PART = 2 * CHUNK
 SMALL = 4 * CHUNK
-NOISE = random.Random(7).randbytes(64 * CHUNK)
+NOISE = random.Random(7).randbytes(260 * CHUNK)
+LONG = 256 * CHUNK + 1
+"""Nearly eight chunks of padding, more than are read at a time."""
 TRUE = [0, 1, CHUNK, PART, 2 * PART, SMALL, SMALL + PART, 9 * CHUNK, 31 * CHUNK, 32 * CHUNK]
 # Near the borders of chunks and parts: of the content, and of the content with its eight bytes.
 sizes = st.one_of(
@@ -103,6 +104,7 @@ class Job:
             for piece in cuts[:-1]:
                 out.write(piece)
             self.sent = out.finish(cuts[-1])
+        self.parts = out._number
 
     def bodies(self):
         found = []
@@ -187,7 +189,7 @@ def test_close_sizes_are_one_length_at_a_provider():
     assert len({len(Job(NOISE[:size], pad=False).bodies()[0]) for size in (20 * CHUNK + 1, 20 * CHUNK + 18)}) == 2
 
 
-@pytest.mark.parametrize("size", [100, 3 * CHUNK, 40 * CHUNK + 3])
+@pytest.mark.parametrize("size", [100, 3 * CHUNK, 40 * CHUNK + 3, LONG])
 def test_reading_to_the_end_takes_the_whole_body_so_that_its_end_is_not_seen(size):
     job = Job(NOISE[:size])
     store = Reads(job.stores[0])
@@ -245,8 +247,9 @@ def test_a_row_that_is_wrong_about_padding_opens_nothing(padded):
         read_range(job.version(padded=padded), job.copies(), first=0, last=9)
 
 
-def test_a_damaged_end_is_read_from_the_next_copy_and_otherwise_raises_again_and_again():
-    job = Job(NOISE[: 40 * CHUNK + 1], sealed=(True, True))
+@pytest.mark.parametrize("size", [40 * CHUNK + 1, LONG])
+def test_a_damaged_end_is_read_from_the_next_copy_and_otherwise_raises_again_and_again(size):
+    job = Job(NOISE[:size], sealed=(True, True))
     store = job.stores[0]
     body = bytearray(job.bodies()[0])
     body[-1] ^= 1
@@ -263,8 +266,9 @@ def test_a_damaged_end_is_read_from_the_next_copy_and_otherwise_raises_again_and
             file.read(1)
 
 
-def test_the_end_of_a_damaged_copy_needs_nothing_of_a_copy_in_the_clear():
-    job = Job(NOISE[:100], sealed=(True, False))
+@pytest.mark.parametrize("size", [100, LONG])
+def test_the_end_of_a_damaged_copy_needs_nothing_of_a_copy_in_the_clear(size):
+    job = Job(NOISE[:size], sealed=(True, False))
     body = bytearray(job.bodies()[0])
     body[-1] ^= 1
     job.stores[0].put("physical", bytes(body), size=len(body), metadata={"sovbroker": "x"})
@@ -296,6 +300,8 @@ def test_data_that_shrinks_while_a_stream_is_sent_is_a_conflict():
 
 @pytest.mark.parametrize("told", [True, False])
 def test_parts_stay_within_a_limit_of_parts(told):
-    job = Job(os.urandom(33 * CHUNK + 1), parts_max=17 if told else 40, told=told)
+    # With its padding the content needs 66 of the parts that it would need alone.
+    job = Job(NOISE[: 128 * CHUNK], parts_max=65, told=told)
+    assert job.parts <= 65
     with job.open() as file:
         assert file.readall() == job.data
