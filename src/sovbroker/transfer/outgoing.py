@@ -317,7 +317,7 @@ class Outgoing:
             self._start_uploads()
         self._check_size(len(plain), final=final)
         self._slots.acquire()
-        sealed = self._seal(memoryview(bytes(plain) + behind) if behind else plain, final=final)
+        sealed = self._seal(plain, behind, final=final)
         clear: Bytes | None = None
         if self._digest is not None:
             self._digest.update(plain)
@@ -353,12 +353,13 @@ class Outgoing:
             stream.give(body_of(index) or b"", done=done)
         self._report()
 
-    def _seal(self, plain: memoryview, *, final: bool) -> memoryview | None:
+    def _seal(self, plain: memoryview, behind: bytes, *, final: bool) -> memoryview | None:
         """Seal into a spare buffer; the first part begins with the head of the envelope."""
         if self._sealer is None:
             return None
         lead = 0 if self._number else HEAD  # the first part begins with the head
-        needed = lead + sealed_size(len(plain)) - HEAD
+        size = len(plain) + len(behind)
+        needed = lead + sealed_size(size) - HEAD
         try:
             buffer = self._spare.pop()
         except IndexError:
@@ -367,8 +368,14 @@ class Outgoing:
             buffer = bytearray(needed + HEAD)  # as long for any part, so that each can take it
         out = memoryview(buffer)
         out[:lead] = self._sealer.head[:lead]
-        length = self._sealer.seal_into(plain, out[lead:], first_chunk=self._sealed // CHUNK, final=final)
-        self._sealed += len(plain)
+        first, length = self._sealed // CHUNK, 0
+        if behind:
+            # The last chunk that has content is completed by padding; only that one is copied.
+            whole = len(plain) // CHUNK * CHUNK
+            length = self._sealer.seal_into(plain[:whole], out[lead:], first_chunk=first, final=False)
+            first, plain = first + whole // CHUNK, memoryview(bytes(plain[whole:]) + behind)
+        length += self._sealer.seal_into(plain, out[lead + length :], first_chunk=first, final=final)
+        self._sealed += size
         return out[: lead + length]
 
     def _release(self, sealed: memoryview | None) -> None:
