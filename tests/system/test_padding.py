@@ -257,3 +257,18 @@ def test_a_folder_holds_files_of_padded_sizes(tmp_path, monkeypatch):
             reads(broker, "b", NOISE[:size])
             stored = [p.stat().st_size for p in (tmp_path / "objects").rglob("*") if p.is_file()]
             assert stored.count(sealed_size(padded_size(size))) >= 2
+
+
+def test_data_keys_that_are_wrapped_anew_open_padded_objects(broker, clouds):
+    data = NOISE[: 20 * CHUNK + 3]
+    broker.put("hidden/a", data)
+    broker.put("mixed/a", iter([data]))
+    broker.keys.keyring("main").rotate("main")
+    outcome = broker.rewrap()
+    assert (outcome.done, outcome.whole) == (2, True)
+    for key in ("hidden/a", "mixed/a"):
+        reads(broker, key, data)
+    again = lose_state(clouds, broker)
+    assert again.reindex().whole
+    for key in ("hidden/a", "mixed/a"):
+        reads(again, key, data)
