@@ -30,7 +30,7 @@ SHOWN: Final = 80
 
 
 def check_key(key: str, *, limits: Limits) -> None:
-    """Raise InvalidArgument for a key that is empty, no valid Unicode, or longer than `limits.key_max` bytes."""
+    """Raise InvalidArgument for a key that is empty, no valid Unicode, or longer than `limits` allow."""
     if not key:
         raise InvalidArgument("the key is empty; give it at least one character")
     try:
@@ -42,6 +42,12 @@ def check_key(key: str, *, limits: Limits) -> None:
     if length > limits.key_max:
         raise InvalidArgument(
             f"the key `{key[:SHOWN]}…` is {length} bytes long; this store holds keys of at most {limits.key_max} bytes"
+        )
+    longest = max(len(part) for part in key.encode().split(b"/"))
+    if longest > limits.segment_max:
+        raise InvalidArgument(
+            f"a part of the key `{key[:SHOWN]}…` is {longest} bytes long; this store holds keys of at most "
+            f"{limits.segment_max} bytes between slashes"
         )
 
 

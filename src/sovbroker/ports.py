@@ -92,7 +92,8 @@ class Limits:
     """A store's limits, in bytes (UTF-8 for keys) and counts.
 
     Every part but the last has `part_min` to `part_max` bytes; a single `put` takes up to `put_max`; `metadata_max`
-    counts names and values together.
+    counts names and values together. `segment_max` is for each part of a key between slashes, where a store has a limit
+    of its own for them, as one that keeps files.
     """
 
     key_max: int = 1024
@@ -101,6 +102,7 @@ class Limits:
     part_min: int = 5 << 20
     part_max: int = 5 << 30
     parts_max: int = 10_000
+    segment_max: int = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +236,9 @@ class Upload(Protocol):
 class Store(Protocol):
     """One bucket (container, folder) at one target.
 
-    Keys are non-empty strings of at most `limits.key_max` bytes of UTF-8. A store treats them as opaque, except that it
-    refuses those it cannot hold exactly (`InvalidArgument`) rather than change them.
+    Keys are non-empty strings of at most `limits.key_max` bytes of UTF-8, and `limits.segment_max` in each part
+    between slashes. A store treats them as opaque, except that it refuses those it cannot hold exactly
+    (`InvalidArgument`) rather than change them.
     """
 
     @property

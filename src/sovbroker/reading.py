@@ -79,7 +79,7 @@ def _sources(flow: Flow, row: Placement) -> tuple[Version, Sequence[SourceCopy]]
         context, dek = _secret(flow, row, record)
         return Opener(dek, context, _known(row, record).head)
 
-    return Version(key=row.key, size=row.size, digest=row.digest, opener=opener), copies
+    return Version(key=row.key, size=row.size, digest=row.digest, opener=opener, padded=row.padded), copies
 
 
 def _source(flow: Flow, row: Placement, copy: CopyRow, record: Record | None) -> SourceCopy:

@@ -139,6 +139,7 @@ class Write:
             deadline=request.deadline,
             progress=request.progress,
             spare=flow.spare,
+            pad=self.decision.pad,
         )
 
     def _seal(self, key_age: timedelta | None) -> None:
@@ -171,16 +172,33 @@ class Write:
     def _destination(self, choice: Choice) -> Destination:
         store = self._flow.stores.chosen(choice)
         name = self._request.key
-        if choice.mode.names_encrypted and self._key is not None:
-            name = self._key.names().encrypt(name)
+        if choice.mode.names_encrypted:
+            name = self._hidden(name, choice)
         physical = f"{name}@{self._version}"
-        length = len(sidecar_name(physical).encode())
-        if length > store.limits.key_max:
+        longest = sidecar_name(physical).encode()
+        if len(longest) > store.limits.key_max:
             raise InvalidArgument(
-                f"`{self._request.key}` would need {length} bytes as a name at {choice.target}, which allows "
+                f"`{self._request.key}` would need {len(longest)} bytes as a name at {choice.target}, which allows "
                 f"{store.limits.key_max}; use a shorter key"
             )
+        part = max(map(len, longest.split(b"/")))
+        if part > store.limits.segment_max:
+            raise InvalidArgument(
+                f"`{self._request.key}` would need {part} bytes between two slashes of its name at {choice.target}, "
+                f"which allows {store.limits.segment_max}; use shorter parts"
+            )
         return Destination(choice.target, store, physical, sealed=choice.mode.sealed)
+
+    def _hidden(self, key: str, choice: Choice) -> str:
+        """Return the encrypted name. Raises InvalidArgument for a key with a part that is too long to be hidden."""
+        if self._key is None:
+            raise SealError("a hidden name was asked for, and there is no key")
+        try:
+            return self._key.names().encrypt(key)
+        except InvalidArgument as error:
+            raise InvalidArgument(
+                f"the name of `{key}` cannot be hidden at {choice.target}: {error}; use shorter parts"
+            ) from error
 
     def _intent(self, destination: Destination) -> Intent:
         return Intent(
@@ -221,7 +239,7 @@ class Write:
                 kid=self._key.kid,
                 wrapped=self._wrapped,
                 head=self._sealer.head,
-                metadata=seal_metadata(self._dek, self._context, self._facts(size)),
+                metadata=seal_metadata(self._dek, self._context, self._facts(size) | padded(self.decision)),
             )
         return self._record
 
@@ -381,7 +399,13 @@ def brief(decision: Decision) -> dict[str, object]:
         "waiver": decision.waiver,
         "policy": decision.policy,
         "catalogue": decision.catalogue,
+        **padded(decision),
     }
+
+
+def padded(decision: Decision) -> dict[str, object]:
+    """Return what rows and sealed records say of padding: nothing where there is none, as in all that are older."""
+    return {"padded": True} if decision.pad else {}
 
 
 def size_of(data: Data) -> int | None:

@@ -114,6 +114,8 @@ class Chance(random.Random):
         if self.one_in(6):
             found["retain"] = {self.choice(["min", "max"]): self.choice(["10d", "20d", "30d"])}
         if self.one_in(6):
+            found["pad"] = self.choice(["true", "false"])
+        if self.one_in(6):
             found["waivable"] = "false"
         return found
 

@@ -26,6 +26,7 @@ def test_the_policy_decides_as_the_reference_does(batch, tools):
                 set(decision.rejected),
                 set((decision.waiver or "").split(", ")) - {""},
                 retain,
+                decision.pad,
             )
             wanted = (
                 expected.label,
@@ -35,6 +36,7 @@ def test_the_policy_decides_as_the_reference_does(batch, tools):
                 expected.rejected,
                 expected.waivers,
                 expected.retain,
+                expected.pad,
             )
             if found != wanted:
                 yield f"{asked}: decided {found}, and the reference {wanted}"

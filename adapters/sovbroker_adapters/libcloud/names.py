@@ -12,7 +12,6 @@ from sovbroker_adapters.checks import check_key
 __all__ = ["check_name"]
 
 UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
-FILE_NAME_MAX: Final = 255
 
 
 def check_name(key: str, *, limits: Limits, files: bool) -> None:
@@ -25,7 +24,5 @@ def check_name(key: str, *, limits: Limits, files: bool) -> None:
         raise InvalidArgument(f"the key `{key}` has a segment `.` or `..`; it would be resolved on its way")
     if key.startswith("/") or "//" in key:
         raise InvalidArgument(f"the key `{key}` has an empty segment; libcloud would remove the slash")
-    if files and any(not segment or len(segment.encode()) > FILE_NAME_MAX for segment in segments):
-        raise InvalidArgument(
-            f"a part of the key `{key[:80]}` is empty or longer than {FILE_NAME_MAX} bytes; this store keeps files"
-        )
+    if files and "" in segments:
+        raise InvalidArgument(f"a part of the key `{key[:80]}` is empty; this store keeps files")

@@ -40,6 +40,7 @@ NUMBERS: Final = MappingProxyType({"attempts": 3, "connect-timeout": 10, "read-t
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"etags": ("md5", "opaque"), "keys": ("any", "files"), "addressing": ("path",)}
 )
+FILE_NAME_MAX: Final = 255
 KNOWN: Final = ("driver", *NUMBERS, *CHOICES, "ca-bundle", *LIMITS)
 CAPABILITIES: Final[Mapping[Feature, Support]] = MappingProxyType(
     dict.fromkeys(Feature, Support.ABSENT)
@@ -79,14 +80,15 @@ class Settings:
             raise reader.wrong("driver", f"`{driver}` is refused: {why}")
         for name, known in CHOICES.items():
             reader.choice(name, known)
+        files = reader.choice("keys", CHOICES["keys"]) == "files"
         return cls(
             driver=driver,
             digests=reader.choice("etags", CHOICES["etags"]) == "md5",
-            files=reader.choice("keys", CHOICES["keys"]) == "files",
+            files=files,
             attempts=reader.number("attempts", NUMBERS["attempts"]),
             connect_timeout=reader.number("connect-timeout", NUMBERS["connect-timeout"]),
             read_timeout=reader.number("read-timeout", NUMBERS["read-timeout"]),
             ca_bundle=reader.path("ca-bundle"),
-            limits=reader.limits(Limits()),
+            limits=reader.limits(Limits(segment_max=FILE_NAME_MAX) if files else Limits()),
             capabilities=CAPABILITIES,
         )

@@ -17,6 +17,7 @@ from sovbroker.envelope.context import Context
 from sovbroker.envelope.layout import CHUNK, HEAD, TAG, Span, plain_size, sealed_size, span
 from sovbroker.envelope.metadata import open_metadata, seal_metadata
 from sovbroker.envelope.opener import Opener
+from sovbroker.envelope.padding import TRAILER, padded_size, padding, told_size
 from sovbroker.envelope.record import ClearRecord, Record, read_entry, read_sidecar
 from sovbroker.envelope.sealer import Sealer
 from sovbroker.envelope.secret import Secret, new_dek
@@ -26,6 +27,7 @@ __all__ = [
     "CHUNK",
     "HEAD",
     "TAG",
+    "TRAILER",
     "ClearRecord",
     "Context",
     "Opener",
@@ -37,10 +39,13 @@ __all__ = [
     "Span",
     "new_dek",
     "open_metadata",
+    "padded_size",
+    "padding",
     "plain_size",
     "read_entry",
     "read_sidecar",
     "seal_metadata",
     "sealed_size",
     "span",
+    "told_size",
 ]

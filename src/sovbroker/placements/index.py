@@ -105,6 +105,11 @@ class Placement:
     retain_until: datetime | None = None
     state: State = State.CURRENT
 
+    @property
+    def padded(self) -> bool:
+        """Whether the sealed copies hold padding behind the plaintext: the decision that put them there says so."""
+        return self.decision.get("padded") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -55,9 +55,10 @@ class Decision:
     `label` is the join of everything known; `rules` are the ids of the rules that matched, or `default` alone when none
     did. `targets` are chosen, in rank order, and `mode` is the join of their modes. Every other target is either one of
     `alternatives` (it complies and is not needed, also in rank order) or a key of `rejected`, with its reasons. `basis`
-    holds the legal bases of what was demanded. `waiver` names the waivers that the chosen targets take, or is None.
-    `policy` and `catalogue` are the digests of what decided. The decision holds from `at` to the day before
-    `valid_until`, the next day on which a fact or a waiver ends, None when there is none.
+    holds the legal bases of what was demanded. `pad` says that sealed copies get a padded size. `waiver` names the
+    waivers that the chosen targets take, or is None. `policy` and `catalogue` are the digests of what decided. The
+    decision holds from `at` to the day before `valid_until`, the next day on which a fact or a waiver ends, None when
+    there is none.
     """
 
     label: Label
@@ -78,6 +79,7 @@ class Decision:
     distinct: frozenset[str]
     allowed: bool
     alternatives: tuple[Choice, ...] = field(default=())
+    pad: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Return the decision as JSON types, in a stable order."""
@@ -96,6 +98,7 @@ class Decision:
             "copies": self.copies,
             "distinct": sorted(self.distinct),
             "retain": None if self.retain is None else _retain(self.retain),
+            **({"pad": True} if self.pad else {}),
             "at": self.at.isoformat(),
             "valid_until": None if self.valid_until is None else self.valid_until.isoformat(),
             "policy": self.policy,

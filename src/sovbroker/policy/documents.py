@@ -126,6 +126,7 @@ class ElementDoc:
     deny: tuple[Word, ...] = ()
     copies: CopiesDoc = field(default_factory=CopiesDoc)
     retain: RetainDoc | None = None
+    pad: bool = False
     waivable: bool = True
     basis: str = ""
 

@@ -9,7 +9,7 @@ from sovbroker.catalogue.attestation import Vouched
 from sovbroker.policy.decision import Choice
 from sovbroker.policy.mode import CLEAR, Mode
 from sovbroker.policy.rulebook import Alternative, Requirement, Retain
-from sovbroker.policy.table import Demand, Option, Placing, Scope, Table
+from sovbroker.policy.table import Demand, Obligations, Option, Placing, Scope, Table
 
 __all__ = ["Verdict", "choose", "verdict"]
 
@@ -28,6 +28,7 @@ class Verdict:
     retain: Retain | None
     copies: int
     distinct: frozenset[str]
+    pad: bool = False
 
 
 def verdict(table: Table, scope: Scope, placing: Placing) -> Verdict:
@@ -89,7 +90,7 @@ class _Explainer:
         table, scope, placing = self.table, self.scope, self.placing
         others = [option for option in placing.ranked if option not in placing.chosen]
         compliant = {option.target for option in placing.ranked}
-        count, distinct, retain = table.obligations(scope)
+        owed = table.obligations(scope)
         mode = CLEAR
         for option in placing.chosen:
             mode |= table.mode(option.code)
@@ -102,28 +103,32 @@ class _Explainer:
                 if index not in compliant
             },
             mode=mode,
-            reasons=tuple(self._reasons(count, distinct=[d.value for d in sorted(distinct)], retain=retain)),
+            reasons=tuple(self._reasons(owed)),
             basis=tuple(dict.fromkeys(d.requirement.basis for d in self.demands if d.requirement.basis)),
             waiver=self._waiver(),
-            retain=None if retain == Retain() else retain,
-            copies=count,
-            distinct=frozenset(d.value for d in distinct),
+            retain=None if owed.retain == Retain() else owed.retain,
+            copies=owed.count,
+            distinct=frozenset(d.value for d in owed.distinct),
+            pad=owed.pad,
         )
 
     # --- what was demanded, and the outcome as a whole
 
-    def _reasons(self, count: int, *, distinct: Sequence[str], retain: Retain) -> Iterable[str]:
+    def _reasons(self, owed: Obligations) -> Iterable[str]:
+        distinct = [d.value for d in sorted(owed.distinct)]
         for demand in self.demands:
             yield from self._demanded(demand.requirement)
-        if count > 1:
-            yield f"{count} copies" + (f" that differ in {' and '.join(distinct)}" if distinct else "")
-        for bound, word in ((retain.min, "at least"), (retain.max, "at most")):
+        if owed.count > 1:
+            yield f"{owed.count} copies" + (f" that differ in {' and '.join(distinct)}" if distinct else "")
+        for bound, word in ((owed.retain.min, "at least"), (owed.retain.max, "at most")):
             if bound is not None:
                 yield f"kept for {word} {bound.days} days"
+        if owed.pad:
+            yield "sealed copies have a padded size"
         yield from self._used_waivers()
         yield from self._accepted()
         if not self.placing.chosen:
-            yield self._failure(count, distinct=distinct, retain=retain)
+            yield self._failure(owed.count, distinct=distinct, retain=owed.retain)
 
     def _demanded(self, requirement: Requirement) -> Iterable[str]:
         if self.scope.compute:

@@ -152,6 +152,7 @@ ELEMENT: Final = Record(
         "retain": optional(
             Record(RetainDoc, {"min": optional(PERIOD_SHAPE), "max": optional(PERIOD_SHAPE)}, place=True)
         ),
+        "pad": optional(Flag()),
         "waivable": optional(Flag()),
         "basis": optional(PROSE),
     },

@@ -287,6 +287,7 @@ class Policy:
             distinct=found.distinct,
             allowed=cell.allowed,
             alternatives=found.alternatives,
+            pad=found.pad,
         )
 
     def explain(

@@ -198,6 +198,7 @@ class _Resolver:
             count=doc.copies.count,
             distinct=frozenset(doc.copies.distinct),
             retain=retain,
+            pad=doc.pad,
             waivable=doc.waivable,
             basis=str(doc.basis),
         )

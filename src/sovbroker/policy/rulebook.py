@@ -49,6 +49,7 @@ class Requirement:
     """What one file demands for one element (a level or a category).
 
     `store` None demands nothing about zones; empty, it allows nowhere. `where` is a further condition on every target.
+    `pad` asks for sealed copies of a padded size.
     """
 
     element: str
@@ -59,6 +60,7 @@ class Requirement:
     count: int = 1
     distinct: frozenset[Distinct] = frozenset()
     retain: Retain = field(default_factory=Retain)
+    pad: bool = False
     waivable: bool = True
     basis: str = ""
 
@@ -230,4 +232,5 @@ def _requirement(r: Requirement) -> list[object]:
         bounds,
         r.waivable,
         r.basis,
+        *(["pad"] if r.pad else []),  # last and not always: older policies keep their digests
     ]

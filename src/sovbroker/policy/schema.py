@@ -114,6 +114,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "deny": "Zones, providers and targets that are refused.",
         "copies": "How many copies, and in what their places must differ.",
         "retain": "How long an object is kept at least, and at most.",
+        "pad": "Whether the sizes of sealed copies are hidden, by zeros behind the content.",
         "waivable": "Whether a waiver may add zones to `store`.",
         "basis": "The legal basis, quoted in every explanation.",
     },

@@ -20,7 +20,7 @@ from sovbroker.policy.ranking import Candidate, attributes, first_set
 from sovbroker.policy.rulebook import Requirement, Retain, Rulebook, Waiver
 from sovbroker.policy.zones import Subject, members
 
-__all__ = ["Demand", "Option", "Placing", "Scope", "Table", "World"]
+__all__ = ["Demand", "Obligations", "Option", "Placing", "Scope", "Table", "World"]
 
 ENCRYPT: Final = 1
 NAMES: Final = 2
@@ -76,6 +76,16 @@ class Placing:
 
     ranked: tuple[Option, ...]
     chosen: tuple[Option, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """What a label demands besides places: copies, in what they differ, how long they are kept, padded sizes."""
+
+    count: int
+    distinct: frozenset[Distinct]
+    retain: Retain
+    pad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,28 +201,29 @@ class Table:
         """Return what every element of the label demands."""
         return [d for name in self.book.lattice.elements(scope.mask) for d in self._demands.get(name, ())]
 
-    def obligations(self, scope: Scope) -> tuple[int, frozenset[Distinct], Retain]:
-        """Return the copies, in what they must differ, and how long they are kept."""
-        count, distinct, retain = 1, frozenset[Distinct](), Retain()
+    def obligations(self, scope: Scope) -> Obligations:
+        """Return what every element of the label demands together, besides places."""
+        count, distinct, retain, pad = 1, frozenset[Distinct](), Retain(), False
         for demand in self.demands(scope):
             count = max(count, demand.requirement.count)
             distinct |= demand.requirement.distinct
             retain &= demand.requirement.retain
-        return (1, frozenset(), retain) if scope.compute else (count, distinct, retain)
+            pad |= demand.requirement.pad
+        return Obligations(1, frozenset(), retain) if scope.compute else Obligations(count, distinct, retain, pad)
 
     def place(self, scope: Scope) -> Placing:
         """Decide where a scope goes. Pure: the same scope has the same outcome for ever."""
         demands = self.demands(scope)
         options = self._compute_options(demands) if scope.compute else self._store_options(demands, scope.waivers)
         ranked = tuple(sorted(options, key=self._rank_of))
-        count, distinct, retain = self.obligations(scope)
-        if retain.contradicts:
+        owed = self.obligations(scope)
+        if owed.retain.contradicts:
             return Placing(ranked, ())
         targets = self.world.targets
         candidates = [
-            Candidate(o.target, attributes(targets[o.target], distinct), self._holders(o.code)) for o in ranked
+            Candidate(o.target, attributes(targets[o.target], owed.distinct), self._holders(o.code)) for o in ranked
         ]
-        found = set(first_set(candidates, count))
+        found = set(first_set(candidates, owed.count))
         return Placing(ranked, tuple(o for o in ranked if o.target in found))
 
     def _holders(self, code: int) -> int:

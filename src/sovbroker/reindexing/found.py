@@ -12,15 +12,19 @@ from datetime import datetime
 from typing import Final, cast
 
 from sovbroker.envelope import (
+    TRAILER,
     ClearRecord,
     Context,
     Opener,
     Record,
     open_metadata,
+    padded_size,
     plain_size,
     read_entry,
     read_sidecar,
     sealed_size,
+    span,
+    told_size,
 )
 from sovbroker.errors import InvalidArgument, KeyUnavailable, NotFound, SealError, Tampered, UnknownFormat
 from sovbroker.keyrings import Keyrings
@@ -44,7 +48,8 @@ class Claim:
 
     `record` is the portable record of an envelope, "" in the clear, and `epoch` that of the key it is wrapped under;
     `digest` the SHA-256 of a body in the clear.
-    `targets` are those that the version was written to, where the record tells.
+    `targets` are those that the version was written to, where the record tells. `padded`: the envelope holds padding
+    behind the plaintext.
     """
 
     key: str
@@ -61,6 +66,7 @@ class Claim:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     targets: tuple[str, ...] = ()
     retain_until: datetime | None = None
+    padded: bool = False
 
 
 def survey(store: Store, keyrings: Keyrings) -> Iterator[Claim | Odd]:
@@ -134,14 +140,30 @@ class Desk:
         dek = key.unwrap_dek(record.wrapped)
         facts = open_metadata(dek, Context(key.domain, logical, version, ""), record.metadata)
         told = Facts(facts)
-        size = plain_size(info.size) if told.size is None else told.size
-        if info.size != sealed_size(size):
-            raise Tampered
         # Raises Tampered unless key, label and version are those that the envelope was sealed with.
-        Opener(dek, Context(key.domain, logical, version, told.label), record.head)
+        opener = Opener(dek, Context(key.domain, logical, version, told.label), record.head)
+        size = self._size(info, opener, told)
+        if info.size != sealed_size(padded_size(size) if told.padded else size):
+            raise Tampered
         copy = CopyRow(self.store.target, info.key, sealed=True, names_encrypted=hidden, sidecar=sidecar)
         claim = told.claim(copy, key=logical, version=version, size=size, domain=key.domain, record=record.encode())
         return replace(claim, epoch=key.epoch)
+
+    def _size(self, info: ObjectInfo, opener: Opener, told: Facts) -> int:
+        """Return the plaintext's size. Where nobody knew it when the record was written, the end of the body tells."""
+        if told.size is not None:
+            return told.size
+        length = plain_size(info.size)
+        if not told.padded:
+            return length
+        if length < TRAILER:
+            raise Tampered
+        part = span(length - TRAILER, length - 1, size=length)
+        with self.store.get(info.key, range=(part.cipher_first, part.cipher_last)) as reader:
+            sealed = reader.read()
+        plain = bytearray(len(sealed))
+        opener.open_into(sealed, plain, first_chunk=part.first_chunk, final=part.final)
+        return told_size(bytes(plain[part.skip : part.skip + part.take]), sealed=info.size)
 
     def _clear(self, info: ObjectInfo, record: ClearRecord, name: str, version: str, sidecar: str) -> Claim:
         told = Facts(record.metadata or {})
@@ -188,6 +210,14 @@ class Facts:
             raise Tampered
         return value
 
+    @property
+    def padded(self) -> bool:
+        """Whether there is padding behind the plaintext."""
+        value = self.values.get("padded", False)
+        if not isinstance(value, bool):
+            raise Tampered
+        return value
+
     def text(self, name: str) -> str:
         """Return a text. Raises Tampered."""
         value = self.values.get(name)
@@ -228,6 +258,7 @@ class Facts:
                 metadata=cast("dict[str, str]", pairs),
                 targets=tuple(cast("list[str]", names)),
                 retain_until=None if self.values.get("retain_until") is None else self.moment("retain_until"),
+                padded=self.padded,
             )
         except InvalidArgument:
             raise Tampered from None

@@ -118,6 +118,6 @@ def _row(claims: Sequence[Claim], now: datetime) -> Placement:
         digest=next((claim.digest for claim in claims if claim.digest), ""),
         content_type=first.content_type,
         metadata=first.metadata,
-        decision={"reindexed": now.isoformat()},
+        decision={"reindexed": now.isoformat()} | ({"padded": True} if any(c.padded for c in claims) else {}),
         retain_until=first.retain_until,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sovbroker.envelope import CHUNK, HEAD, TAG, ClearRecord, Opener, Span, sealed_size, span
+from sovbroker.envelope import CHUNK, HEAD, TAG, ClearRecord, Opener, padded_size, padding, sealed_size, span
 from sovbroker.errors import InvalidArgument, KeyUnavailable, SealError, StoreError, Tampered, Unavailable
 from sovbroker.ports import Reader, Store
 
@@ -49,17 +49,26 @@ class SourceCopy:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What the row says of the version that is read. `opener` opens its key when it is first needed."""
+    """What the row says of the version that is read. `opener` opens its key when it is first needed.
+
+    `padded`: what is sealed is longer than `size`, and ends with padding.
+    """
 
     key: str
     size: int
     digest: str
     opener: Callable[[], Opener]
+    padded: bool = False
+
+    def length(self, copy: SourceCopy) -> int:
+        """Return the bytes of a copy's body before it was sealed."""
+        return padded_size(self.size) if self.padded and copy.sealed else self.size
 
 
 def check(version: Version, copy: SourceCopy, reader: Reader) -> None:
     """Raise Tampered when the store's own answer already tells that this is not what was stored."""
-    expected = sealed_size(version.size) if copy.sealed else version.size
+    length = version.length(copy)
+    expected = sealed_size(length) if copy.sealed else length
     if reader.info.size != expected:
         raise Tampered
     shown = reader.info.metadata
@@ -98,11 +107,11 @@ def read_range(version: Version, copies: Sequence[SourceCopy], *, first: int, la
     A sealed range of 100 bytes asks for at most two chunks. Raises InvalidArgument for a range that runs backwards or
     begins beyond the end.
     """
-    part = span(first, last, size=version.size)
+    last = first + span(first, last, size=version.size).take - 1
     failures: list[StoreError | SealError] = []
     for copy in copies:
         try:
-            return _range_of(version, copy, first, part)
+            return _range_of(version, copy, first, last)
         except KeyUnavailable:
             raise  # another copy has the same key
         except (StoreError, SealError) as error:
@@ -111,11 +120,12 @@ def read_range(version: Version, copies: Sequence[SourceCopy], *, first: int, la
     raise _worst(failures, version)
 
 
-def _range_of(version: Version, copy: SourceCopy, first: int, part: Span) -> bytes:
+def _range_of(version: Version, copy: SourceCopy, first: int, last: int) -> bytes:
     if not copy.sealed:
-        with copy.store.get(copy.physical, range=(first, first + part.take - 1)) as reader:
+        with copy.store.get(copy.physical, range=(first, last)) as reader:
             check(version, copy, reader)
-            return exactly(reader, part.take)
+            return exactly(reader, last - first + 1)
+    part = span(first, last, size=version.length(copy))
     opener = version.opener()
     with copy.store.get(copy.physical, range=(part.cipher_first, part.cipher_last)) as reader:
         check(version, copy, reader)
@@ -216,15 +226,16 @@ class Incoming(io.RawIOBase):
 
     def _refill(self) -> bool:
         """Make the next plaintext ready, from this copy or the next one that is good; whether there is any."""
-        # An empty object has no bytes to read, but its end is authenticated like any other's, once.
-        if self._position >= self._version.size and (self._version.size or self._ended):
+        if self._position >= self._version.size and not self._end_is_owed():
             return False
         while self._turn < len(self._copies):
             copy = self._copies[self._turn]
             try:
-                if self._reader is None:
-                    self._open(copy)
+                if self._reader is None and not self._starts(copy):
+                    return False
                 self._fill(copy)
+                while not self._ready and not self._ended:
+                    self._fill(copy)
             except KeyUnavailable:
                 self._drop()
                 raise  # another copy has the same key
@@ -237,8 +248,28 @@ class Incoming(io.RawIOBase):
                 return bool(self._ready)
         raise _worst(self._failures, self._version)
 
+    def _end_is_owed(self) -> bool:
+        """Whether there is something left to authenticate, although all content was given out.
+
+        An empty object has no bytes to read, but its end is authenticated like any other's, once. Whoever reads to the
+        end reads the padding too: to stop before it would tell the provider where it begins.
+        """
+        if self._ended:
+            return False
+        return not self._version.size or self._reader is not None or self._turn == len(self._copies)
+
+    def _starts(self, copy: SourceCopy) -> bool:
+        """Open the copy's body; whether there is anything to read from the position on."""
+        if not copy.sealed and self._position >= self._version.size > 0:
+            # All content was given out, and behind a copy in the clear there is no padding.
+            self._ended = True
+            return False
+        self._open(copy)
+        return True
+
     def _open(self, copy: SourceCopy) -> None:
         """Open the copy's body at the chunk that holds the position."""
+        self._ended = False
         if not copy.sealed:
             start = self._position
             self._reader = copy.store.get(copy.physical, range=(start, self._version.size - 1) if start else None)
@@ -248,7 +279,7 @@ class Incoming(io.RawIOBase):
         opener = self._version.opener()
         chunk = self._position // CHUNK
         whole = chunk == 0
-        rest = (HEAD + chunk * UNIT, sealed_size(self._version.size) - 1)
+        rest = (HEAD + chunk * UNIT, sealed_size(self._version.length(copy)) - 1)
         self._reader = copy.store.get(copy.physical, range=None if whole else rest)
         check(self._version, copy, self._reader)
         if whole and exactly(self._reader, HEAD) != opener.head:
@@ -260,7 +291,8 @@ class Incoming(io.RawIOBase):
         reader = self._reader
         if reader is None:
             raise Unavailable("the body was closed", key=self._version.key)
-        left = self._version.size - self._stream_at
+        length = self._version.length(copy)
+        left = length - self._stream_at
         if copy.sealed:
             plain = self._open_block(reader, left)
         else:
@@ -271,8 +303,9 @@ class Incoming(io.RawIOBase):
             plain = memoryview(data)
         start = self._stream_at
         self._stream_at += len(plain)
+        plain = self._content(plain, start)
         self._account(plain, start)
-        if self._stream_at >= self._version.size:
+        if self._stream_at >= length:
             if not copy.sealed and self._digested == self._version.size:
                 self._verify()
             self._ended = True
@@ -289,6 +322,15 @@ class Incoming(io.RawIOBase):
             self._block = bytearray(count)
         self._version.opener().open_into(sealed, self._block, first_chunk=self._stream_at // CHUNK, final=final)
         return memoryview(self._block)[:length]
+
+    def _content(self, plain: memoryview, start: int) -> memoryview:
+        """Return what of the bytes from `start` on is content. Raises Tampered for padding that is none of ours."""
+        size, stop = self._version.size, start + len(plain)
+        if stop > size:
+            first = max(start, size)
+            if bytes(plain[first - start :]) != padding(size, first=first - size, count=stop - first):
+                raise Tampered
+        return plain[: max(0, size - start)]
 
     def _account(self, plain: memoryview, start: int) -> None:
         """Digest what is read in order, whichever copy it comes from, for versions that have a clear copy."""

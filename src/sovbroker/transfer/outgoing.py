@@ -19,7 +19,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from sovbroker.envelope import CHUNK, HEAD, TAG, Sealer, sealed_size
+from sovbroker.envelope import CHUNK, HEAD, TAG, Sealer, padded_size, padding, sealed_size
 from sovbroker.errors import Conflict, InvalidArgument, NotSupported, SovbrokerError, Unavailable
 from sovbroker.ports import Bytes, Feature, Part, Source, Store, Upload, waiting
 from sovbroker.transfer.stream import Stream
@@ -109,8 +109,9 @@ class Outgoing:
     """One version on its way to its destinations. Push with `write` or `pull`, then `finish`, or `abort`.
 
     `entry` is called once a destination, with the size if it is known by then, and tells what to store beside the body.
-    `note_upload` is told of every multipart upload before its first part. `spare` are buffers that writes
-    hand on to one another. After an error nothing more is sent, and what already arrived is for the caller to remove.
+    `note_upload` is told of every multipart upload before its first part. `spare` are buffers that writes hand on to
+    one another. With `pad`, sealed copies hold padding behind the plaintext; copies in the clear do not. After an error
+    nothing more is sent, and what already arrived is for the caller to remove.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Outgoing:
         deadline: float | None = None,
         progress: Callable[[int, int | None], None] | None = None,
         spare: list[bytearray] | None = None,
+        pad: bool = False,
     ) -> None:
         self._destinations = destinations
         self._sealer = sealer
@@ -134,10 +136,12 @@ class Outgoing:
         self._expected = size
         self._deadline = deadline
         self._progress = progress
+        self._pad = pad and sealer is not None
         self._digest = None if all(d.sealed for d in destinations) else hashlib.sha256()
         self._buffer = bytearray()
         self._filled = 0
         self._dispatched = 0
+        self._sealed = 0
         self._number = 0
         self._uploads: dict[int, Upload] = {}
         self._streams: dict[int, Stream] = {}
@@ -237,9 +241,13 @@ class Outgoing:
         """Return the plaintext bytes of the next part; it grows, so that a store's limit of parts is never met."""
         parts_max = min(d.store.limits.parts_max for d in self._destinations)
         if self._expected is not None:
-            wanted = -(-self._expected // max(1, parts_max - 1))
+            wanted = -(-self._body_size(self._expected) // max(1, parts_max - 1))
             return max(PART, -(-wanted // CHUNK) * CHUNK)
         return PART << (self._number * GROWTH_STEPS // parts_max)
+
+    def _body_size(self, size: int) -> int:
+        """Return how many bytes are sealed for a plaintext of `size`."""
+        return padded_size(size) if self._pad else size
 
     def _flush(self) -> None:
         """Send the full plaintext buffer in parts."""
@@ -274,7 +282,7 @@ class Outgoing:
     def _start_stream(self, destination: Destination, entry: Entry) -> Stream:
         """Start the one request that takes the whole body. Not tried again: what it has read is gone."""
         expected = self._expected or 0
-        size = sealed_size(expected) if destination.sealed else expected
+        size = sealed_size(self._body_size(expected)) if destination.sealed else expected
 
         def put(body: Source) -> object:
             return destination.store.put(destination.physical, body, size=size, metadata=entry.metadata)
@@ -301,15 +309,15 @@ class Outgoing:
         attempt(lambda: destination.store.put(key, body, size=len(body)), deadline=self._deadline)
         self._sidecars.add(destination.target)
 
-    def _dispatch(self, plain: memoryview, *, final: bool, stable: bool) -> None:
-        """Seal one part and hand it to the pool, once for each destination."""
+    def _dispatch(self, plain: memoryview, *, final: bool, stable: bool, behind: bytes = b"") -> None:
+        """Seal one part, with the padding `behind` it, and hand it to the pool, once for each destination."""
         self._raise()
         within(self._deadline)
         if not self._number:
             self._start_uploads()
         self._check_size(len(plain), final=final)
         self._slots.acquire()
-        sealed = self._seal(plain, final=final)
+        sealed = self._seal(plain, behind, final=final)
         clear: Bytes | None = None
         if self._digest is not None:
             self._digest.update(plain)
@@ -345,12 +353,13 @@ class Outgoing:
             stream.give(body_of(index) or b"", done=done)
         self._report()
 
-    def _seal(self, plain: memoryview, *, final: bool) -> memoryview | None:
+    def _seal(self, plain: memoryview, behind: bytes, *, final: bool) -> memoryview | None:
         """Seal into a spare buffer; the first part begins with the head of the envelope."""
         if self._sealer is None:
             return None
         lead = 0 if self._number else HEAD  # the first part begins with the head
-        needed = lead + sealed_size(len(plain)) - HEAD
+        size = len(plain) + len(behind)
+        needed = lead + sealed_size(size) - HEAD
         try:
             buffer = self._spare.pop()
         except IndexError:
@@ -359,7 +368,14 @@ class Outgoing:
             buffer = bytearray(needed + HEAD)  # as long for any part, so that each can take it
         out = memoryview(buffer)
         out[:lead] = self._sealer.head[:lead]
-        length = self._sealer.seal_into(plain, out[lead:], first_chunk=self._dispatched // CHUNK, final=final)
+        first, length = self._sealed // CHUNK, 0
+        if behind:
+            # The last chunk that has content is completed by padding; only that one is copied.
+            whole = len(plain) // CHUNK * CHUNK
+            length = self._sealer.seal_into(plain[:whole], out[lead:], first_chunk=first, final=False)
+            first, plain = first + whole // CHUNK, memoryview(bytes(plain[whole:]) + behind)
+        length += self._sealer.seal_into(plain, out[lead + length :], first_chunk=first, final=final)
+        self._sealed += size
         return out[: lead + length]
 
     def _release(self, sealed: memoryview | None) -> None:
@@ -369,8 +385,21 @@ class Outgoing:
             self._spare.append(buffer)
         self._slots.release()
 
+    def _dispatch_last(self, plain: memoryview) -> None:
+        """Seal and send the end: the last of the plaintext and, in as many parts as it takes, the padding."""
+        size = self._dispatched + len(plain)
+        total, done = self._body_size(size) - size, 0
+        while True:
+            count = min(total - done, self._part_size() - len(plain))
+            behind = padding(size, first=done, count=count) if count else b""
+            done += count
+            self._dispatch(plain, final=done == total, stable=True, behind=behind)
+            if done == total:
+                return
+            plain = plain[:0]
+
     def _finish_parts(self, plain: memoryview) -> None:
-        self._dispatch(plain, final=True, stable=True)
+        self._dispatch_last(plain)
         wait(self._tasks)
         for stream in self._streams.values():
             stream.finish()
@@ -389,7 +418,10 @@ class Outgoing:
     def _send_whole(self, plain: memoryview) -> None:
         """Send a small object: one request to each destination, at the same time."""
         self._dispatched = len(plain)
-        sealed = None if self._sealer is None else self._sealer.seal(plain)
+        sealed = None
+        if self._sealer is not None:
+            count = self._body_size(len(plain)) - len(plain)
+            sealed = self._sealer.seal(bytes(plain) + padding(len(plain), first=0, count=count) if count else plain)
         if self._digest is not None:
             self._digest.update(plain)
 

@@ -68,6 +68,7 @@ class Home:
     """A configuration with its folder at the WebDAV server."""
 
     BOUND = BOUND
+    policy = POLICY
 
     def __init__(self, path, webdav, s3, name):
         self.path = path

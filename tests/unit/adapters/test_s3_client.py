@@ -392,6 +392,17 @@ def test_capabilities_and_limits_come_from_the_settings():
         other.get("key", range=(0, 1))
 
 
+def test_a_part_of_a_key_that_is_too_long_is_refused_where_the_service_keeps_files(wire):
+    opened, sent = wire
+    store = opened(segment_max=255)
+    store.put("é" * 127 + "b/" + "a" * 255, b"x", size=1)
+    asked = len(sent())
+    for key in ("a" * 256, "a/" + "é" * 128 + "/b"):
+        with pytest.raises(InvalidArgument, match=r"is 256 bytes long; .* at most 255 bytes between slashes"):
+            store.put(key, b"x", size=1)
+    assert len(sent()) == asked
+
+
 @pytest.mark.parametrize("feature", [Feature.METADATA, Feature.MULTIPART, Feature.COPY, Feature.DELIMITER])
 def test_an_absent_feature_is_never_asked_for(opened, proxy, feature):
     store = opened(**{str(feature): "absent"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sovbroker.envelope import Record, Sealer, new_dek, seal_metadata, sealed_size
+from sovbroker.envelope import Record, Sealer, new_dek, padded_size, padding, seal_metadata, sealed_size
 from sovbroker.keys import DomainKey
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -19,9 +19,9 @@ SCRIPT = re.search(r"```python\n(.*?)```", (DOCS / "format.md").read_text(encodi
 def run(tmp_path, dek, context):
     """Return a function: open a body in a process that cannot import sovbroker."""
 
-    def opened(body, **changed):
+    def opened(body, *, size, **changed):
         fields = {name: getattr(context, name) for name in ("domain", "key", "version", "label")}
-        ticket = {**fields, "dek": dek.hex(), **changed}
+        ticket = {**fields, "dek": dek.hex(), "size": size, **changed}
         (tmp_path / "ticket.json").write_text(json.dumps(ticket), encoding="utf-8")
         (tmp_path / "body").write_bytes(body)
         (tmp_path / "open.py").write_text(f"import sys; sys.modules['sovbroker'] = None\n{SCRIPT}", encoding="utf-8")
@@ -37,24 +37,46 @@ def run(tmp_path, dek, context):
     return opened
 
 
-def test_the_script_has_ten_lines():
-    assert len(SCRIPT.strip().splitlines()) == 10
+def test_the_script_has_eleven_lines():
+    assert len(SCRIPT.strip().splitlines()) == 11
 
 
 @pytest.mark.parametrize("size", [0, 1, 16384, 40000, 3 << 20])
 def test_the_script_opens_what_was_sealed(size, run, dek, context, plain):
-    done, found = run(Sealer(dek, context).seal(plain(size)))
+    done, found = run(Sealer(dek, context).seal(plain(size)), size=size)
     assert (done.returncode, done.stderr) == (0, "")
     assert found == plain(size)
 
 
+@pytest.mark.parametrize("size", [0, 1, 16384, 40000, 3 << 20])
+def test_the_script_cuts_off_padding(size, run, dek, context, plain):
+    data = plain(size)
+    behind = padding(size, first=0, count=padded_size(size) - size)
+    done, found = run(Sealer(dek, context).seal(bytes(data) + behind), size=size)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert found == data
+
+
+def test_padding_is_what_the_document_says():
+    (text,) = re.findall(r"```text\n(padded   = .*?)```", (DOCS / "format.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert "padded   = plaintext (n) || zeros || n (8)" in text
+    assert "length   = Padmé(n + 8)" in text
+    for n in (0, 1, 100, 16376, 16384, 10_000_000):
+        length = n + 8
+        e = next(e for e in range(64) if 2**e <= length < 2 ** (e + 1))
+        step = 2 ** (e - len(f"{e:b}"))
+        assert padded_size(n) == -(-length // step) * step
+        behind = padding(n, first=0, count=padded_size(n) - n)
+        assert behind == bytes(len(behind) - 8) + n.to_bytes(8, "big")
+
+
 def test_the_script_refuses_what_was_not(run, dek, context, plain):
     body = Sealer(dek, context).seal(plain(100))
-    done, found = run(body, label="public")
+    done, found = run(body, size=100, label="public")
     assert done.returncode != 0
     assert "InvalidTag" in done.stderr
     assert found == b""
-    done, found = run(body[:-1])
+    done, found = run(body[:-1], size=100)
     assert done.returncode != 0
 
 

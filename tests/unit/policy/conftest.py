@@ -98,6 +98,7 @@ class Expected:
     rejected: set[str]
     waivers: set[str]
     retain: tuple[timedelta | None, timedelta | None]
+    pad: bool
 
 
 def segments_match(pattern: Sequence[str], key: Sequence[str]) -> bool:
@@ -424,6 +425,7 @@ class Reference:
             "rejected": {t.id for t in self.targets if t.id not in found},
             "waivers": used,
             "retain": (low, high),
+            "pad": not compute and any(doc.get("pad") == "true" for _, doc in required),
         }
 
     def together(self, subset, distinct, found, day):

@@ -426,3 +426,23 @@ always:
     }
     assert forbidden == {"classified", "secret+classified"}
     assert [d.code for d in policy.warnings] == ["SB101"], "only what is meant to lie nowhere is not warned of"
+
+
+def test_any_element_that_asks_for_padding_is_enough(load):
+    text = POLICY.replace("  personal: {deny", "  personal: {pad: true, deny")
+    found = load(text.replace("  internal: {store", "  internal: {pad: false, store"))
+    padded = found.decide("hr/x")
+    assert padded.pad
+    assert padded.to_dict()["pad"] is True
+    assert "sealed copies have a padded size" in padded.reasons
+    assert not found.decide("both/x").pad
+    assert not found.decide("hr/x", operation="compute").pad
+
+
+def test_a_policy_that_does_not_pad_has_the_digest_that_it_had(load):
+    plain = load()
+    said = load(POLICY.replace("  internal: {store", "  internal: {pad: false, store"))
+    padded = load(POLICY.replace("  internal: {store", "  internal: {pad: true, store"))
+    assert said.digest == plain.digest != padded.digest
+    assert said.decide("hr/x").digest == plain.decide("hr/x").digest != padded.decide("hr/x").digest
+    assert "pad" not in plain.decide("hr/x").to_dict()

@@ -58,6 +58,8 @@ def elements(draw):
         found["copies"] = {"count": draw(st.integers(1, 3)), "distinct": distinct}
     if draw(st.integers(0, 4)) == 0:
         found["retain"] = {draw(st.sampled_from(["min", "max"])): draw(st.sampled_from(["10d", "20d", "30d"]))}
+    if draw(st.integers(0, 4)) == 0:
+        found["pad"] = draw(st.sampled_from(["true", "false"]))
     found["waivable"] = "true" if draw(st.booleans()) else "false"
     return found
 
@@ -216,7 +218,8 @@ def check(decision, expected):
     assert set((decision.waiver or "").split(", ")) - {""} == expected.waivers
     assert decision.allowed == bool(expected.chosen)
     found = decision.retain
-    assert (None, None) if found is None else (found.min, found.max) == expected.retain
+    assert ((None, None) if found is None else (found.min, found.max)) == expected.retain
+    assert decision.pad == expected.pad
 
 
 @settings(max_examples=200, deadline=None)

@@ -57,6 +57,7 @@ class Outcome:
     copies: int = 0
     distinct: frozenset[str] = frozenset()
     retain: Retain = field(default_factory=Retain)
+    pad: bool = False
     waivers: tuple[str, ...] = ()
 
     @property
@@ -121,7 +122,7 @@ class Judge:
         placing = table.place(scope)
         if not placing.chosen:
             return Outcome(str(label), elements, scope, compute=compute)
-        copies, distinct, retain = table.obligations(scope)
+        owed = table.obligations(scope)
         used = 0
         for option in placing.chosen:
             used |= option.waivers
@@ -132,9 +133,10 @@ class Judge:
             ways={targets[option.target].id: self._way(option.code) for option in placing.ranked},
             chosen=tuple(targets[option.target].id for option in placing.chosen),
             compute=compute,
-            copies=copies,
-            distinct=frozenset(d.value for d in distinct),
-            retain=retain,
+            copies=owed.count,
+            distinct=frozenset(d.value for d in owed.distinct),
+            retain=owed.retain,
+            pad=owed.pad,
             waivers=tuple(w.id for index, w in enumerate(self.policy.book.waivers) if used >> index & 1),
         )
 

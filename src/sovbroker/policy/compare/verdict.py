@@ -13,10 +13,11 @@ __all__ = ["Change", "Verdict", "verdict"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changes: `what` (`label`, `target`, `mode`, `compute`, `copies`, `distinct`, `retain`), and how.
+    """One thing that changes, and how.
 
-    `target` is "" where no single target is meant. Of a label, `old` are the levels and categories that it loses, `new`
-    those that it gains. `old` and `new` are spelled for people; "" is nothing.
+    `what` is `label`, `target`, `mode`, `compute`, `copies`, `distinct`, `retain` or `pad`. `target` is "" where no
+    single target is meant. Of a label, `old` are the levels and categories that it loses, `new` those that it gains.
+    `old` and `new` are spelled for people; "" is nothing.
     """
 
     what: str
@@ -34,7 +35,8 @@ class Verdict:
     """What changes from `old` to `new`. It may loosen in one thing and tighten in another.
 
     Loosens: a target newly allowed, for storing or computing; a mode that demands less; a label that lost a level or a
-    category; fewer copies, fewer differences between them; kept for a shorter least or a longer most time.
+    category; fewer copies, fewer differences between them; kept for a shorter least or a longer most time; sizes that
+    are not padded any more.
     Tightens: the same with old and new exchanged.
     """
 
@@ -110,6 +112,9 @@ def _obligations(old: Outcome, new: Outcome) -> Iterator[Change]:
         yield Change("retain", "", f"at least {_days(old.retain.min)}", f"at least {_days(new.retain.min)}")
     if old.retain.max is not None and (new.retain.max is None or new.retain.max > old.retain.max):
         yield Change("retain", "", f"at most {_days(old.retain.max)}", f"at most {_days(new.retain.max)}")
+
+    if old.pad and not new.pad:
+        yield Change("pad", "", "padded", "not padded")
 
 
 def _days(bound: timedelta | None) -> str:

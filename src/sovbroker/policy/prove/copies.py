@@ -36,7 +36,8 @@ class Copies:
         for own in reached:
             if any(own.mask & low == low for low in failed):
                 continue
-            count, distinct, _ = self.outcomes.table.obligations(Scope(own.mask))
+            owed = self.outcomes.table.obligations(Scope(own.mask))
+            count, distinct = owed.count, owed.distinct
             worlds = [] if count == 1 else self._worlds(own.mask)
             if not any(worlds) or any(enough(names, count, distinct) for names in worlds):
                 continue

@@ -97,7 +97,7 @@ class _Requirement:
         own = self.own
         if own == Requirement(own.element, basis=own.basis, waivable=own.waivable):
             return
-        parts = [*self._store(), *self._compute(), *self._where(), *self._deny(), *self._copies(), *self._retain()]
+        parts = [*self._store(), *self._compute(), *self._where(), *self._deny(), *self._copies(), *self._kept()]
         yield from parts
         if not self._single():
             hint = f"add a case with an object labelled `{own.element}`, and expect what this demands"
@@ -117,7 +117,7 @@ class _Requirement:
     def _single(self) -> bool:
         """Whether it demands one thing, so that to drop that is to drop it all."""
         own = self.own
-        known = [own.store is not None, own.compute is not None, own.where is not None, own.count > 1]
+        known = [own.store is not None, own.compute is not None, own.where is not None, own.count > 1, own.pad]
         known += [bool(own.distinct), own.retain.min is not None, own.retain.max is not None, *map(bool, own.deny)]
         # A `where` of several predicates is never dropped as a whole.
         return sum(known) == 1 and (own.where is None or len(own.where.predicates) == 1)
@@ -170,7 +170,7 @@ class _Requirement:
             changed = replace(own, distinct=own.distinct - {distinct})
             yield self._mutant(f"{{}} without `distinct: {distinct.value}`", hint, changed, "copies", "distinct")
 
-    def _retain(self) -> Iterator[Mutant]:
+    def _kept(self) -> Iterator[Mutant]:
         own = self.own
         for key, bound, rest in (
             ("min", own.retain.min, Retain(None, own.retain.max)),
@@ -179,6 +179,9 @@ class _Requirement:
             if bound is not None:
                 hint = f"add a case labelled `{own.element}`, and expect its `retain`"
                 yield self._mutant(f"{{}} without `retain: {key}`", hint, replace(own, retain=rest), "retain", key)
+        if own.pad:
+            hint = f"add a case labelled `{own.element}`, and expect `pad: true`"
+            yield self._mutant("{} without `pad`", hint, replace(own, pad=False), "pad")
 
     def _waivable(self) -> Iterator[Mutant]:
         """Yield a requirement that cannot be waived any more.

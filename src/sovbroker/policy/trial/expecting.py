@@ -143,6 +143,13 @@ def _retain(case: Case, decision: Decision) -> Iterator[Failure]:
         yield Failure(doc.place, f"expected to be kept {_kept(wanted)}, and it is {_kept(came)}")
 
 
+def _pad(case: Case, decision: Decision) -> Iterator[Failure]:
+    wanted = case.expect.pad
+    if wanted is not None and wanted.value != decision.pad:
+        asked, came = ("to be padded", "are not") if wanted.value else ("not to be padded", "are")
+        yield Failure(wanted.place, f"expected sizes {asked}, and they {came}")
+
+
 def _waiver(case: Case, decision: Decision) -> Iterator[Failure]:
     wanted = case.expect.waiver
     if wanted is None or wanted == (decision.waiver or NO_WAIVER):
@@ -164,8 +171,8 @@ def _because(case: Case, decision: Decision) -> Iterator[Failure]:
 
 
 CHECKS: Final[Sequence[Callable[[Case, Decision], Iterator[Failure]]]] = (
-    _allowed, _label, _rules, _targets, _only, _includes, _excludes, _modes, _copies, _distinct, _retain, _waiver,
-    _because,
+    _allowed, _label, _rules, _targets, _only, _includes, _excludes, _modes, _copies, _distinct, _retain, _pad,
+    _waiver, _because,
 )  # fmt: skip
 
 

@@ -118,6 +118,7 @@ class ExpectDoc:
     copies: Found[int] | None = None
     distinct: Found[tuple[Distinct, ...]] | None = None
     retain: RetainDoc | None = None
+    pad: Found[bool] | None = None
     waiver: Word | None = None
     because: Word | None = None
 
@@ -219,6 +220,7 @@ EXPECT: Final = Record(
         "retain": optional(
             Record(RetainDoc, {"min": optional(PERIOD_SHAPE), "max": optional(PERIOD_SHAPE)}, place=True, whole=True)
         ),
+        "pad": optional(_Placed(Flag())),
         "waiver": optional(IDENTIFIER),
         "because": optional(Text()),
     },

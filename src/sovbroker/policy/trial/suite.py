@@ -171,6 +171,14 @@ class _Resolver:
 
     @staticmethod
     def _expects(expect: ExpectDoc) -> bool:
-        single = (expect.allowed, expect.label, expect.rules, expect.targets, expect.only, expect.includes)
-        more = (expect.excludes, expect.copies, expect.distinct, expect.retain, expect.waiver, expect.because)
+        single = (
+            expect.allowed,
+            expect.label,
+            expect.rules,
+            expect.targets,
+            expect.only,
+            expect.includes,
+            expect.because,
+        )
+        more = (expect.excludes, expect.copies, expect.distinct, expect.retain, expect.pad, expect.waiver)
         return bool(expect.modes) or any(found is not None for found in (*single, *more))

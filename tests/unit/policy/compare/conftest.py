@@ -95,6 +95,8 @@ def requirements(draw):
     if draw(st.integers(0, 3)) == 0:
         found["retain"] = {"min": f"{draw(st.integers(1, 3))}y"}
     if draw(st.integers(0, 3)) == 0:
+        found["pad"] = "true"
+    if draw(st.integers(0, 3)) == 0:
         found["deny"] = [draw(st.sampled_from(["us", "fr2", "de/bonn"]))]
     return found
 

@@ -63,6 +63,7 @@ def gains(old, new, levels):
         or bool(before.distinct - after.distinct)
         or least[1] < least[0]
         or most[1] > most[0]
+        or (before.pad and not after.pad)
     )
 
 
@@ -243,6 +244,16 @@ def test_a_shorter_retention_loosens_and_a_longer_one_tightens(kit):
         "at most 3288 days",
     ]
     assert compare(short, long, at=kit.day).exit_code == 1
+
+
+def test_sizes_that_are_not_padded_any_more_loosen(kit):
+    secret = kit.base["require"]["secret"]
+    plain, padded = changed(kit, secret=secret), changed(kit, secret={**secret, "pad": "true"})
+    difference = compare(padded, plain, at=kit.day)
+    assert difference.exit_code == 3
+    (found,) = {c for row in difference.labels for c in row.verdict.loosens}
+    assert (found.what, found.target, found.old, found.new) == ("pad", "", "padded", "not padded")
+    assert compare(plain, padded, at=kit.day).exit_code == 1
 
 
 def test_a_zone_that_grew_under_its_name_loosens(kit):

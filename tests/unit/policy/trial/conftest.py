@@ -27,7 +27,7 @@ require:
     compute: [european]
   secret: {store: {french: {encrypt: client, keys: french}}, basis: a law}
   personal: {}
-  kept: {copies: {count: 2, distinct: [provider]}, retain: {min: 30d, max: 10y}}
+  kept: {copies: {count: 2, distinct: [provider]}, retain: {min: 30d, max: 10y}, pad: true}
 classify:
   - {id: pub, path: "public/**", label: public}
   - {id: int, path: "internal/**", label: internal+kept}

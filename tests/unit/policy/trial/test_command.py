@@ -29,7 +29,7 @@ def test_a_policy_that_passes_ends_with_0(desk, run):
     code, out, err = run(desk.full)
     assert (code, err) == (0, "")
     assert out.startswith("passed ")
-    assert "69 of 69 (100 %) of the mutants killed" in out
+    assert "70 of 70 (100 %) of the mutants killed" in out
 
 
 def test_a_case_that_fails_ends_with_1(desk, run):

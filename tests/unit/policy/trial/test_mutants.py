@@ -44,6 +44,7 @@ zone `theirs` without `controlled: [EEA]`
 `confidential` without `anywhere` under `store`
 `confidential` without `distinct: provider`
 `confidential` without `european` under `store`
+`confidential` without `pad`
 `confidential` without `retain: max`
 `confidential` without `retain: min`
 `confidential` without `sovereign` under `store`
@@ -157,7 +158,14 @@ def test_each_mutant_stands_where_the_policy_says_what_it_changes(desk):
         ("branch", ["zone `theirs` without `controlled: [EEA]`", "`branch` without its `store`"]),
         ("waived", ["without the waiver `W-1`", "`internal` without being waivable"]),
         ("waived-up-to", ["waiver `W-1` up to `internal+branch+dr+personal` in place of `internal`"]),
-        ("confidential", ["`confidential` without `retain: min`", "`confidential` without `distinct: provider`"]),
+        (
+            "confidential",
+            [
+                "`confidential` without `pad`",
+                "`confidential` without `retain: min`",
+                "`confidential` without `distinct: provider`",
+            ],
+        ),
     ],
 )
 def test_without_the_case_that_notices_a_mutant_it_survives(desk, case, lost):
