@@ -33,11 +33,11 @@ def state(word: str) -> MachineState:
 
 
 def machine(found: Mapping[str, Any]) -> Machine:
-    """Return a machine."""
+    """Return a machine. One that was not tagged yet is called by the token of its launch, so that it can be found."""
     own = tags(found.get("Tags"))
     return Machine(
         id=text(found, "VmId"),
-        name=own.pop(NAME, ""),
+        name=own.pop(NAME, "") or str(found.get("ClientToken") or ""),
         state=state(text(found, "State")),
         size=str(found.get("VmType", "")),
         image=str(found.get("ImageId", "")),

@@ -17,9 +17,10 @@ Every call is signed; the clock is the API's own (`/auth/time`), asked once. The
 and `.netrc` are not looked at, and redirects are not followed.
 
 For machines, `region` is one of the project's, such as `GRA11`, and the rights are the same. The API has neither tags
-nor tokens of launches, and fakes of them would be found by nobody else: a launch is asked for once, and the machine's name
-tells which one it was. `visibility` counts by the quota that the project uses in the region; its canary is a flavor,
-which is listed by the same project and region as machines are. How many GPUs a flavor has is not told, and no price.
+nor tokens of launches, and fakes of them would be found by nobody else: a launch is asked for once, and the machine's
+name tells which one it was. `visibility` counts by the quota that the project uses in the region; its canary is a
+flavor, which is listed by the same project and region as machines are. How many GPUs a flavor has is not told, and no
+price.
 """
 
 from __future__ import annotations

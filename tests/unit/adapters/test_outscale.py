@@ -121,8 +121,9 @@ def test_a_launch_that_was_left_half_way_is_finished(service, opened, proxy):
     proxy.script(None, None, *[Reset()] * 8)
     with pytest.raises(Unavailable):
         compute.launch(LAUNCH)
-    assert [vm["State"] for vm in service.vms.values()] == ["stopped"]
     proxy.script()
+    # Its token tells which launch it was, where it has no tags to tell it.
+    assert [(one.state, one.name, one.tags) for one in compute.machines()] == [("stopped", "token-1", {})]
     made = compute.launch(LAUNCH)
     assert len(service.vms) == 1
     assert made.tags == LAUNCH.tags
