@@ -173,6 +173,19 @@ def test_a_machine_that_is_not_what_was_asked_for_is_destroyed(opened):
         compute.launch(launch(7, attested="tdx"))
 
 
+@pytest.mark.parametrize(("state", "error"), [("running", Unavailable), ("terminated", InvalidArgument)])
+def test_what_a_token_launched_before_is_left_alone(gateway, opened, proxy, state, error):
+    """It has lost its tags since, or is gone: nothing of it is destroyed because it is asked for again."""
+    compute = opened(proxy, settings={"zone": "eu-west-3a", "attempts": 1})
+    told = f"<instanceId>i-1</instanceId><instanceState><name>{state}</name></instanceState>"
+    proxy.script(None, page("RunInstances", f"<instancesSet><item>{told}</item></instancesSet>"))
+    before = gateway.asked["TerminateInstances"]
+    with pytest.raises(error, match=r"which (runs|is gone)"):
+        compute.launch(launch(10))
+    assert len(proxy.seen) == 2
+    assert gateway.asked["TerminateInstances"] == before
+
+
 def test_ten_thousand_machines_on_ten_pages(opened, proxy):
     compute = opened(proxy)
     pages = [
