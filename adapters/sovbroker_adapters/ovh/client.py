@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 
 from sovbroker.errors import ConfigError, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, patience
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.peers import watch_session
 from sovbroker_adapters.processes import PerProcess
@@ -22,10 +24,12 @@ __all__ = ["Connection"]
 _sdk: Final[Any] = import_module("ovh.exceptions")
 
 SECRETS: Final = ("application_key", "application_secret", "consumer_key")
-NUMBERS: Final = {"connect-timeout": 10, "read-timeout": 60, "user-within": 120}
+NUMBERS: Final = {"connect-timeout": 10, "read-timeout": 60, "user-within": 120, "within": 120}
+VOLUMES: Final = "volume-type"
 REDIRECTS: Final = range(300, 400)
 LATER: Final = frozenset({408, 425, 429})
 SHOWN: Final = 200
+NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,13 @@ class Connection:
 
     def __init__(self, binding: Binding) -> None:
         reader = Reading(binding)
-        reader.check_names(NUMBERS)
+        reader.check_names((*NUMBERS, VOLUMES))
         numbers = {name: reader.number(name, default) for name, default in NUMBERS.items()}
         self.target = binding.target
         self.project = binding.container
+        self.region = binding.region or ""
+        self.volumes = reader.text(VOLUMES) or "classic"
+        self.within = numbers["within"]
         self.user_within = numbers["user-within"]
         self._timeout = (numbers["connect-timeout"], numbers["read-timeout"])
         self._binding = binding
@@ -69,9 +76,10 @@ class Connection:
         """Refuse to be pickled: secrets do not travel."""
         raise TypeError("a connection cannot be pickled")
 
-    def ask(self, method: str, *path: str, body: object = None) -> Any:  # noqa: ANN401 - what JSON holds
+    def ask(self, method: str, *path: str, query: Mapping[str, str] = NO_QUERY, body: object = None) -> Any:  # noqa: ANN401 - what JSON holds
         """Call the API below the project. Whatever fails is an error of ours."""
         url = "/".join(["/cloud/project", *(quote(part, safe="") for part in (self.project, *path))])
+        url += f"?{urlencode(query)}" if query else ""
         try:
             with self._lock:
                 return self._clients.get().client.call(method, url, body)
@@ -92,7 +100,7 @@ class Connection:
 
     def _make(self) -> _Made:
         given = {name: self._binding.credentials.get(name) or "" for name in SECRETS}
-        session = _Session(self._binding)
+        session = _Session(self._binding, self._timeout)
         return _Made(_client(self._url, given, session, self._timeout), session)
 
     def _failure(self, error: Exception) -> StoreError:
@@ -127,17 +135,20 @@ def _client(url: str, secrets: dict[str, str], session: _Session, timeout: tuple
 class _Session(requests.Session):
     """A session that talks to the binding's hosts and follows nothing."""
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, binding: Binding, timeout: tuple[int, int]) -> None:
         super().__init__()
         self.trust_env = False
         self._binding = binding
+        self._timeout = timeout
         watch_session(self, target=binding.target)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401 - the SDK's
         """Send a request whose host is allowed. Raises PermissionDenied, and StoreError for a redirect."""
         target = self._binding.target
         check_host(request.url or "", hosts=self._binding.hosts, target=target)
-        answer = super().send(request, **{**options, "allow_redirects": False})
+        caller = patience()
+        limits = tuple(caller.left(most) for most in self._timeout)
+        answer = super().send(request, **{**options, "allow_redirects": False, "timeout": limits})
         if answer.status_code in REDIRECTS:
             answer.close()
             where = urlsplit(answer.headers.get("Location", "")).hostname or "nowhere"

@@ -1,6 +1,6 @@
-"""A small service that speaks as much of OVHcloud's API as the account plane needs, in this process.
+"""A small service that speaks as much of OVHcloud's API as the account plane and machines need, in this process.
 
-It keeps users and keys in memory and verifies the signature and the time of every call::
+It keeps users, keys and machines in memory and verifies the signature and the time of every call::
 
     with OvhService() as service:
         accounts = build(service.binding())
@@ -21,9 +21,10 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sovbroker.ports import Binding, Credentials
+from sovbroker.testing.ovhmachines import REGION, Machines, RefusalError
 
 __all__ = ["PROJECT", "OvhService"]
 
@@ -55,15 +56,6 @@ class State:
     )
 
 
-class RefusalError(Exception):
-    """The service says no."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
 class OvhService:
     """The service, from `with` to its end, on a free port of 127.0.0.1.
 
@@ -72,6 +64,7 @@ class OvhService:
 
     def __init__(self) -> None:
         self.state = State()
+        self.machines = Machines()
         self.calls: list[tuple[str, str]] = []
         self.answer: Callable[[str, str], tuple[int, bytes, Mapping[str, str]] | None] = lambda _method, _path: None
         self._lock = threading.Lock()
@@ -100,6 +93,7 @@ class OvhService:
         return Binding(
             target="ovhcloud",
             container=PROJECT,
+            region=REGION,
             endpoint=self.url,
             hosts=frozenset({self.host}),
             credentials=Credentials(secrets),
@@ -137,7 +131,10 @@ class OvhService:
             parts = [unquote(part) for part in path.split("/")[1:]]
             if parts[:2] != ["cloud", "project"] or parts[2:3] != [PROJECT]:
                 raise RefusalError(404, "NOT_FOUND", "This service does not exist")
-            return self._of_project(method, parts[3:], json.loads(body) if body else None)
+            given = json.loads(body) if body else None
+            if self.machines.speaks_of(parts[3:]):
+                return 200, self.machines.handle(method, parts[3:], dict(parse_qsl(urlsplit(url).query)), given)
+            return self._of_project(method, parts[3:], given)
 
     def _check(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
         if headers.get("x-ovh-application") != SECRETS["application_key"]:
