@@ -121,7 +121,7 @@ class Sandboxes:
         """See `ComputeProvider.sizes`: those that this machine is large enough for."""
         cpus = os.cpu_count() or 1
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        arch = os.uname().machine
+        arch = _arch()
         return [
             Size(size.id, size.cpus, size.memory, arch=arch, price=size.price)
             for size in SIZES
@@ -131,7 +131,7 @@ class Sandboxes:
     def images(self, source: ImageSource) -> Sequence[Image]:
         """See `ComputeProvider.images`: this machine's system, by its name and as `host`."""
         pattern = re.compile(re.escape(source.pattern).replace(r"\*", ".*"))
-        own = Image(HOST, _system(), owner="root", arch=os.uname().machine)
+        own = Image(HOST, _system(), owner="root", arch=_arch())
         named = any(pattern.fullmatch(name) for name in (own.id, own.name))
         return [own] if named and source.owner in {"", own.owner} else []
 
@@ -384,6 +384,12 @@ def _facts(place: Path) -> dict[str, Any]:
 def _limits(memory: int) -> list[str]:
     """Return what limits a machine to its memory, where there is something that does."""
     return ["prlimit", f"--as={memory}", "--core=0"] if shutil.which("prlimit") else []
+
+
+def _arch() -> str:
+    """Return this machine's architecture, in the words of sizes and images."""
+    found = os.uname().machine
+    return {"aarch64": "arm64"}.get(found, found)
 
 
 def _system() -> str:

@@ -29,3 +29,7 @@ class TestPlain(TestFake):
     @pytest.fixture
     def compute(self):
         return FakeCompute(absent=frozenset(ComputeFeature))
+
+    @pytest.fixture
+    def wanted(self):
+        return Launch(token="launch-01", name="one", size="small", image="image-1")

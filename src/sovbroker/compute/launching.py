@@ -228,7 +228,8 @@ def _carried_out(
                 image=option.image,
                 user_data=script,
                 key=entry.public_key or None,
-                tags=tags_of(entry, around.journal.installation()),
+                tags=tags_of(entry, around.journal.installation()) if _tagged(provider) else {},
+                attested=_attested(workload, option),
             )
         )
     except (InvalidArgument, PermissionDenied, NotFound):
@@ -237,10 +238,19 @@ def _carried_out(
     return entry, machine
 
 
+def _tagged(provider: ComputeProvider) -> bool:
+    return provider.capabilities[ComputeFeature.TAGS].usable
+
+
+def _attested(workload: Workload, option: Option) -> str | None:
+    """Return the first kind of confidential computing that was asked for and that the size can prove."""
+    return next((kind for kind in workload.needs.attested if kind in option.size.attested), None)
+
+
 def _told(provider: ComputeProvider, entry: Entry) -> str:
     """Return what a machine is called at its provider: where there are no tags, the name is all that tells it apart."""
     name = entry.name.replace("/", "-").replace(".", "-")
-    return name if provider.capabilities[ComputeFeature.TAGS].usable else f"{name[:30]}-{entry.launch}"
+    return name if _tagged(provider) else f"{name[:30]}-{entry.launch}"
 
 
 def found(provider: ComputeProvider, entry: Entry) -> Machine | None:

@@ -90,6 +90,10 @@ class FakeCompute:
                 one.id for one in self.known
             }:
                 raise InvalidArgument(f"{self.target}: there is no such size or image")
+            if launch.tags:
+                self._need(ComputeFeature.TAGS)
+            if launch.user_data:
+                self._need(ComputeFeature.USER_DATA)
             if launch.key is not None and launch.key not in self.imported:
                 raise InvalidArgument(f"{self.target}: there is no key `{launch.key}`")
             known = self._tokens.get(launch.token)

@@ -117,6 +117,31 @@ def test_the_same_launch_again_is_the_same_machine(house):
     assert house.compute.launch("job", label="restricted", ttl="8h").id != first.id
 
 
+def test_confidential_computing_is_asked_of_the_provider(house):
+    house.compute.launch("web/x", attested=["tdx", "sev-snp"])
+    house.compute.launch("web/y")
+    told = {launch.tags["sovbroker-name"]: launch.attested for fake in house.fakes.values() for launch in fake.told}
+    assert told == {"web/x": "sev-snp", "web/y": None}
+
+
+def test_a_provider_without_tags_is_told_the_launch_in_the_name(house):
+    lacking = frozenset({ComputeFeature.TAGS, ComputeFeature.IDEMPOTENT_LAUNCH})
+    for fake in house.fakes.values():
+        fake.absent = lacking
+    node = house.compute.launch("web/x", ttl="1h")
+    fake = house.fakes[node.target]
+    (told,) = fake.told
+    assert (told.tags, told.name) == ({}, f"web-x-{told.token}")
+    assert house.compute.list()[0].state is MachineState.RUNNING
+    assert house.compute.audit().machines[0].ours
+    fake.fleet.clear()
+    assert house.compute.list()[0].state is MachineState.UNKNOWN
+    hidden = house.compute.launch("hr/pay")
+    assert house.fakes[hidden.target].told[-1].name == f"sovbroker-{house.fakes[hidden.target].told[-1].token}"
+    house.compute.destroy("hr/pay")
+    assert house.fakes[hidden.target].fleet == {}
+
+
 def test_what_is_not_asked_for_is_not_told(house):
     """Where some place may have such data under hidden names only, a provider learns neither name nor label."""
     house.compute.launch("web/open", owner="ops")
