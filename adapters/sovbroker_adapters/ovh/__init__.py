@@ -11,6 +11,7 @@ https://eu.api.ovh.com/createToken/ makes them: for `GET`, `POST` and `DELETE` o
 `user-within`      int (default 120), seconds that a new user may take to be ready
 `within`           int (default 120), seconds that a change of a machine may take
 `volume-type`      text (default `classic`), the kind of volumes that are made
+`region`           text (default: the binding's), the region of machines in that place, such as `GRA11` in `gra`
 ================== ==============================================================
 
 Every call is signed; the clock is the API's own (`/auth/time`), asked once. The environment, `ovh.conf` files, proxies
@@ -25,11 +26,14 @@ price.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding
+from sovbroker_adapters.settings import Reading
 
 if TYPE_CHECKING:
     from sovbroker_adapters.ovh.accounts import OvhAccounts
@@ -57,7 +61,12 @@ def build_machines(binding: Binding, /) -> OvhMachines:
 
     if not binding.region:
         raise ConfigError(f"{binding.target}: name the region of the machines, such as `GRA11`")
-    return OvhMachines(Connection(binding))
+    # The catalogue's regions are sites, of which machines are told apart by a number or a letter: `gra`, `GRA11`.
+    site, region = binding.region.upper(), Reading(binding).text("region") or binding.region.upper()
+    if re.fullmatch(rf"{re.escape(site)}(?:[0-9]{{1,2}}|-[A-Z])?", region) is None:
+        raise ConfigError(f"{binding.target}: setting `region`: `{region}` is no region of machines in {site}")
+    settings = {name: value for name, value in binding.settings.items() if name != "region"}
+    return OvhMachines(Connection(replace(binding, region=region, settings=settings)))
 
 
 def _need() -> None:

@@ -250,3 +250,15 @@ def test_a_missing_sdk_names_its_extra(service, monkeypatch):
     monkeypatch.setattr("sovbroker_adapters.ovh.import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'sovbroker\[ovh\]'"):
         build_machines(service.binding())
+
+
+@pytest.mark.parametrize(("site", "region"), [("gra", "GRA11"), ("gra", "GRA"), ("rbx", "RBX-A"), ("GRA11", "GRA11")])
+def test_a_region_of_machines_lies_in_its_site(service, site, region):
+    binding = replace(service.binding(settings={"region": region}), region=site)
+    build_machines(binding).close()
+
+
+@pytest.mark.parametrize(("site", "region"), [("gra", "BHS5"), ("gra", "GRAZ"), ("gra", "XGRA11"), ("gra", "GRA11/x")])
+def test_a_region_elsewhere_is_refused(service, site, region):
+    with pytest.raises(ConfigError, match=f"no region of machines in {site.upper()}"):
+        build_machines(replace(service.binding(settings={"region": region}), region=site))

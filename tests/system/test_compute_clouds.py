@@ -1,0 +1,132 @@
+"""Machines at three providers at once, from a configuration: placed by label, found, stopped, compared, destroyed."""
+
+import re
+
+import pytest
+
+import sovbroker
+from sovbroker.compute import Standing
+from sovbroker.errors import Unavailable
+from sovbroker.testing.ec2 import Ec2Gateway
+from sovbroker.testing.outscale import OutscaleService
+from sovbroker.testing.ovh import OvhService
+
+POLICY = """
+sovbroker: 1
+name: clouds
+levels: [public, internal, restricted]
+default: restricted
+zones:
+  sovereign: {controlled: [FR], located: [FR]}
+  european: {controlled: [EEA], located: [EEA]}
+  anywhere: {}
+require:
+  public: {store: {anywhere: {}}, compute: [anywhere]}
+  internal: {store: {european: {}}, compute: [european]}
+  restricted: {store: {sovereign: {}}, compute: [sovereign]}
+classify:
+  - {id: web, path: "web/**", label: public}
+  - {id: jobs, path: "jobs/**", label: internal}
+"""
+SECRETS = ("access_key", "secret_key", "application_key", "application_secret", "consumer_key")
+IMAGES = {"aws": ("099720109477", "ubuntu/images/*trusty-14.04*"), "outscale": ("Outscale", "Debian-12-*")}
+
+
+@pytest.fixture
+def services(moto):
+    with Ec2Gateway(moto.host) as ec2, OutscaleService() as outscale, OvhService() as ovh:
+        yield {"aws/eu-west-3": ec2, "outscale/eu-west-2": outscale, "ovhcloud/gra": ovh}
+
+
+@pytest.fixture
+def broker(services, tmp_path, monkeypatch):
+    places = []
+    for at, service in services.items():
+        binding, provider = service.binding(), at.partition("/")[0]
+        secrets = {name: value for name in SECRETS if (value := binding.credentials.get(name))}
+        for name, value in secrets.items():
+            monkeypatch.setenv(f"{provider}_{name}".upper(), value)
+        credentials = ", ".join(f"{name}: {{env: {provider.upper()}_{name.upper()}}}" for name in secrets)
+        owner, pattern = IMAGES.get(provider, ("", "Debian 12"))
+        project = f'project: "{binding.container}",' if binding.container else ""
+        owned = f'owner: "{owner}", ' if owner else ""
+        if provider == "ovhcloud":
+            binding.settings["region"] = "GRA11"
+        settings = ", ".join(f"{name}: {value}" for name, value in binding.settings.items())
+        places.append(
+            f'  - {{at: {at}, endpoint: "{binding.endpoint}", emulated: true, {project}\n'
+            f"     credentials: {{{credentials}}}, settings: {{{settings}}},\n"
+            f'     images: {{mine: {{{owned}pattern: "{pattern}"}}}}}}\n'
+        )
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "sovbroker.yaml").write_text(
+        "sovbroker: 1\npolicy: policy.yaml\ntargets: [{at: memory, located: FR, controlled: FR}]\ncompute:\n"
+        + "".join(places)
+    )
+    with sovbroker.open(tmp_path / "sovbroker.yaml") as opened:
+        yield opened
+        for node in opened.compute.list():
+            opened.compute.destroy(node.name)
+
+
+def test_every_provider_is_asked_and_told_of(broker):
+    plan = broker.compute.explain("web/x", image="mine")
+    assert {one.target for one in plan.options} == set(broker.compute.places), str(plan)
+    assert {one.target for one in broker.compute.explain("jobs/x", image="mine").options} == {
+        "outscale/compute@eu-west-2",
+        "ovhcloud/compute@gra",
+    }
+
+
+@pytest.mark.parametrize("target", ["aws/compute@eu-west-3", "outscale/compute@eu-west-2", "ovhcloud/compute@gra"])
+def test_a_life_at_each(broker, target):
+    compute = broker.compute
+    node = compute.launch("web/x", image="mine", at=[target], user_data="#!/bin/sh\ntrue\n", owner="ops")
+    assert compute.launch("web/x", image="mine", at=[target], user_data="#!/bin/sh\ntrue\n", owner="ops").id == node.id
+    assert [(one.name, one.target) for one in compute.list()] == [("web/x", target)]
+    assert compute.stop("web/x").state in {"stopping", "stopped"}
+    compute.start("web/x")
+    audit = compute.audit()
+    assert [(one.name, one.standing, one.ours) for one in audit.machines] == [("web/x", Standing.FINE, True)]
+    assert audit.clean, audit.blind
+    compute.destroy("web/x")
+    assert compute.list() == []
+    assert compute.audit().machines == ()
+
+
+def test_what_may_not_be_there_any_more_is_found_at_each(broker, tmp_path):
+    for number, target in enumerate(broker.compute.places):
+        broker.compute.launch(f"web/{number}", image="mine", at=[target])
+    assert broker.compute.audit().clean
+    (tmp_path / "policy.yaml").write_text(
+        POLICY.replace('path: "web/**", label: public', 'path: "web/**", label: internal')
+    )
+    assert broker.reload().taken
+    found = broker.compute.audit()
+    assert [one.target for one in found.violations] == ["aws/compute@eu-west-3"]
+
+
+@pytest.mark.parametrize("target", ["aws/compute@eu-west-3", "outscale/compute@eu-west-2", "ovhcloud/compute@gra"])
+def test_an_answer_that_was_lost_is_found_again(broker, target, monkeypatch):
+    provider = broker.compute._around.providers.provider(target)
+    real = provider.launch
+
+    def lost(launch):
+        real(launch)
+        raise Unavailable("the answer was lost", target=target)
+
+    monkeypatch.setattr(provider, "launch", lost, raising=True)
+    with pytest.raises(Unavailable):
+        broker.compute.launch("web/x", image="mine", at=[target])
+    monkeypatch.undo()
+    assert len(provider.machines()) == 1
+    node = broker.compute.launch("web/x", image="mine", at=[target])
+    assert [one.id for one in provider.machines()] == [node.id]
+
+
+def test_who_runs_them_is_not_told_what_it_need_not_know(broker):
+    """Keys and secrets of the broker stay here; a name is told only where the policy hides none."""
+    broker.compute.launch("web/x", image="mine", at=["outscale/compute@eu-west-2"])
+    (machine,) = broker.compute._around.providers.provider("outscale/compute@eu-west-2").machines()
+    assert re.fullmatch("[0-9a-f]{24}", machine.tags["sovbroker-launch"])
+    assert machine.tags["sovbroker-name"] == "web/x"
