@@ -101,8 +101,8 @@ def test_what_may_not_be_there_any_more_is_found_at_each(broker, tmp_path):
     (tmp_path / "policy.yaml").write_text(
         POLICY.replace('path: "web/**", label: public', 'path: "web/**", label: internal')
     )
-    assert broker.reload().taken
-    found = broker.compute.audit()
+    with sovbroker.open(tmp_path / "sovbroker.yaml") as again:
+        found = again.compute.audit()
     assert [one.target for one in found.violations] == ["aws/compute@eu-west-3"]
 
 
