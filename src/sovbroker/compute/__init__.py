@@ -9,7 +9,7 @@ from sovbroker.compute.launching import Secrets
 from sovbroker.compute.places import ComputePlace, Providers
 from sovbroker.compute.planning import Option, Plan, Surroundings
 from sovbroker.compute.reaping import Reaped, Stray
-from sovbroker.compute.volumes import Placed
+from sovbroker.compute.volumes import Placed, Volumes
 
 __all__ = [
     "Audit",
@@ -28,4 +28,5 @@ __all__ = [
     "Standing",
     "Stray",
     "Surroundings",
+    "Volumes",
 ]
