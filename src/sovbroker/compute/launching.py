@@ -8,16 +8,27 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Final
 
 from sovbroker.compute.journal import Entry, Step
 from sovbroker.compute.planning import Option, Plan, Surroundings, Workload, plan
-from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, Refused
+from sovbroker.errors import (
+    AlreadyExists,
+    ConfigError,
+    InvalidArgument,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    Refused,
+    SealError,
+    Unavailable,
+)
 from sovbroker.machines import ComputeFeature, ComputeProvider, Launch, Machine
 
 __all__ = [
+    "GRACE",
     "TAG",
     "Launched",
     "Secrets",
@@ -34,6 +45,9 @@ __all__ = [
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9./-]{0,61}[a-z0-9])?")
 TAG: Final = "sovbroker"
 """What the names of our tags begin with."""
+
+GRACE: Final = timedelta(minutes=15)
+"""How long a provider may take to show a machine that it has made."""
 
 USER_DATA_MAX: Final = 16 << 10
 SECRET_LEAST: Final = 4
@@ -232,8 +246,9 @@ def _carried_out(
                 attested=_attested(workload, option),
             )
         )
-    except (InvalidArgument, PermissionDenied, NotFound):
-        undo(around, entry)
+    except (InvalidArgument, PermissionDenied, NotFound, NotSupported, ConfigError, SealError):
+        # The provider would not have it, or never heard of it: what is not there now never will be.
+        undo(around, entry, certain=True)
         raise
     return entry, machine
 
@@ -269,14 +284,22 @@ def launch_of(machine: Machine) -> str:
     return told
 
 
-def undo(around: Surroundings, entry: Entry) -> bool:
+def undo(around: Surroundings, entry: Entry, *, certain: bool = False) -> bool:
     """Destroy what an entry tells of, all of it, and forget it; whether there was a machine.
 
-    The caller has the lock of its name. Raises StoreError where something is left: the entry stays.
+    The caller has the lock of its name. Raises StoreError where something is left: the entry stays. So it does where
+    nothing is seen and the launch is young, unless it is `certain` that there is nothing: providers may take their time
+    to show what they made, and what is forgotten is never found again.
     """
     provider = around.providers.provider(entry.target)
-    around.journal.put(replace(entry, step=Step.DESTROYING))
     there = machines_of(provider, entry)
+    young = around.clock() - datetime.fromisoformat(entry.created) < GRACE
+    if not there and young and not certain and entry.step is not Step.DESTROYING:
+        raise Unavailable(
+            f"its machine `{entry.name}` is not to be seen, and may still appear; try again in a quarter of an hour",
+            target=entry.target,
+        )
+    around.journal.put(replace(entry, step=Step.DESTROYING))
     for machine in there:
         provider.destroy(machine)
     if provider.capabilities[ComputeFeature.KEYS].usable and (entry.public_key or entry.step is not Step.LAUNCHED):

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final
 
 from sovbroker.compute.journal import Entry, Step
-from sovbroker.compute.launching import TAG, launch_of, machines_of, undo
+from sovbroker.compute.launching import TAG, launch_of, undo
 from sovbroker.compute.planning import Surroundings
-from sovbroker.errors import SovbrokerError, StateError, Unavailable
+from sovbroker.errors import SovbrokerError, StateError
 from sovbroker.machines import Machine
 
-__all__ = ["GRACE", "Reaped", "Stray", "reap"]
-
-GRACE: Final = timedelta(minutes=15)
-"""How long a provider may take to show a machine whose launch was cut short."""
+__all__ = ["Reaped", "Stray", "reap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +64,12 @@ def _reaped(around: Surroundings, entry: Entry) -> bool:
     with around.journal.locked(entry.name, wait=False):
         if around.journal.get(entry.name) != entry:
             return False
-        if _may_come(around, entry):
-            raise Unavailable("its launch was cut short, and it may still appear; call it again later")
         undo(around, entry)
     return True
 
 
 def _due(around: Surroundings, entry: Entry) -> bool:
     return entry.step is not Step.LAUNCHED or entry.expired(around.clock())
-
-
-def _may_come(around: Surroundings, entry: Entry) -> bool:
-    """Whether a launch that was cut short is so young that its provider may not show the machine yet."""
-    young = around.clock() - datetime.fromisoformat(entry.created) < GRACE
-    return young and entry.step is Step.LAUNCHING and not machines_of(around.providers.provider(entry.target), entry)
 
 
 def _strays(around: Surroundings, failures: dict[str, str]) -> Sequence[Stray]:
