@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from sovbroker import policy as policies
 from sovbroker.config import Config, KeyConfig, load_config
 from sovbroker.doctor.findings import Check, Finding, Patient, Severity, mend_of
+from sovbroker.doctor.machines import check_machines
 from sovbroker.doctor.targets import check_targets
 from sovbroker.errors import ConfigError, Diagnostic, PolicyError, SovbrokerError
 from sovbroker.keys import KeyringStatus
@@ -152,7 +153,14 @@ def check_state(patient: Patient) -> Iterator[Finding]:
         )
 
 
-CHECKS: Final[tuple[Check, ...]] = (check_overlay, check_keys, check_policy, check_targets, check_state)
+CHECKS: Final[tuple[Check, ...]] = (
+    check_overlay,
+    check_keys,
+    check_policy,
+    check_targets,
+    check_machines,
+    check_state,
+)
 """The checks in the order in which they are made."""
 
 

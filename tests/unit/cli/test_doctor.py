@@ -8,6 +8,8 @@ import pytest
 
 from sovbroker.doctor import Finding, Severity, examine
 from sovbroker.errors import StateError
+from sovbroker.machines import Visibility
+from sovbroker.testing.ovh import OvhService
 
 
 def found(home, **more):
@@ -147,3 +149,30 @@ def test_a_state_of_a_newer_version(home):
     database.execute("PRAGMA user_version = 99")
     database.close()
     assert "schema 99" in found(home)["state"].what
+
+
+PLACES = """
+compute:
+  - {at: local, path: machines, located: FR, controlled: FR}
+  - {at: ovhcloud/gra, project: "%s", endpoint: "%s", emulated: true, settings: {region: GRA11},
+     credentials: {application_key: {env: OVH_K}, application_secret: {env: OVH_S}, consumer_key: {env: OVH_C}}}
+"""
+
+
+def test_places_for_machines_are_asked_and_nothing_is_made(home, monkeypatch):
+    with OvhService() as service:
+        binding = service.binding()
+        for variable, name in (("K", "application_key"), ("S", "application_secret"), ("C", "consumer_key")):
+            monkeypatch.setenv(f"OVH_{variable}", binding.credentials.get(name))
+        file = home / "sovbroker.yaml"
+        file.write_text(file.read_text() + PLACES % (binding.container, binding.endpoint))
+        told = found(home)
+        assert told["machines: local/compute"].severity is Severity.OK
+        assert told["machines: ovhcloud/compute@gra"].what.startswith("it lists 0 machines, and sees flavor")
+        assert not (home / "machines").exists()
+        monkeypatch.setattr("sovbroker_adapters.ovh.machines.OvhMachines.visibility", lambda self: Visibility())
+        assert found(home)["machines: ovhcloud/compute@gra"].severity is Severity.WARNING
+        monkeypatch.setenv("OVH_S", "wrong")
+        assert found(home)["machines: ovhcloud/compute@gra"].severity is Severity.ERROR
+    file.write_text(file.read_text().replace("ovhcloud/gra", "ovhcloud/nowhere"))
+    assert "no region" in found(home)["machines: ovhcloud/nowhere"].what
