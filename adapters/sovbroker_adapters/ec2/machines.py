@@ -93,9 +93,16 @@ class Ec2Machines:
         attested = entry(instances[0].get("CpuOptions") or {}, target=self.target).get("AmdSevSnp") == "enabled"
         lacks = "its tags" if not launch.tags.items() <= made.tags.items() else ""
         lacks = "its confidential computing" if launch.attested and not attested else lacks
+        if made.state is MachineState.GONE:
+            raise InvalidArgument(
+                f"{self.target}: the launch `{launch.token}` has made `{made.id}`, which is gone; use another token"
+            )
         if lacks:
-            self.destroy(made.id)
-            raise broken(f"a machine without {lacks}, which was destroyed", target=self.target)
+            # One that runs was launched before, and has lost them since.
+            new = made.state is MachineState.PENDING
+            if new:
+                self.destroy(made.id)
+            raise broken(f"a machine without {lacks}, which {'was destroyed' if new else 'runs'}", target=self.target)
         return made
 
     def machines(self) -> Sequence[Machine]:
