@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
+from sovbroker.errors import Unavailable
 from sovbroker.ports import patience
 
-__all__ = ["FIRST_PAUSE", "pauses"]
+__all__ = ["FIRST_PAUSE", "pauses", "repeated"]
+
+T = TypeVar("T")
 
 FIRST_PAUSE: Final = 0.1
 
@@ -29,3 +32,15 @@ def pauses(attempts: int, *, again: bool) -> Iterator[float | None]:
         yield jittered
         pause *= 4
     yield None
+
+
+def repeated(act: Callable[[], T], *, attempts: int, again: bool) -> T:
+    """Return what `act` returns, tried several times while it raises Unavailable, where it may be done `again`."""
+    for pause in pauses(attempts, again=again):
+        try:
+            return act()
+        except Unavailable:
+            if pause is None:
+                raise
+        time.sleep(pause)
+    raise AssertionError  # the last pause is None

@@ -30,6 +30,9 @@ SECRET_BOXES: Final = "sovbroker.secret_boxes"  # noqa: S105 - the name of a gro
 """The entry-point group in which those are found who keep secrets for machines."""
 
 LOCAL: Final = "local"
+AUTHORITY: Final = "authority"
+"""The fact of a provider's compute side that is who gives tokens, and the setting that takes another one."""
+
 ENDPOINT: Final[Mapping[str, str]] = MappingProxyType({"ovhcloud": "account-api"})
 """The fact of a provider's compute side that begins with its endpoint, by adapter; `endpoint` for all others."""
 
@@ -56,6 +59,11 @@ def site_of(config: ComputeConfig, catalogue: Catalogue) -> ComputePlace:
     fact = compute.facts.get(ENDPOINT.get(compute.adapter, "endpoint"))
     template = str(fact.value).split()[0].replace("{region}", region) if fact is not None and fact.value else None
     endpoint = config.endpoint or Connection(target.id, compute.adapter, template, region).endpoint(config.parameters)
+    known = compute.facts.get(AUTHORITY)
+    preset = {AUTHORITY: str(known.value)} if known is not None and known.value else {}
+    settings = {**preset, **config.settings}
+    authority = str(settings.get(AUTHORITY, ""))
+    given = urlsplit(authority if "://" in authority else f"//{authority}").netloc
     return ComputePlace(
         target=target,
         adapter=compute.adapter,
@@ -64,8 +72,8 @@ def site_of(config: ComputeConfig, catalogue: Catalogue) -> ComputePlace:
             container=config.project,
             endpoint=endpoint,
             region=region,
-            hosts=frozenset({urlsplit(endpoint).netloc}),
-            settings=config.settings,
+            hosts=frozenset({urlsplit(endpoint).netloc, given} - {""}),
+            settings=settings,
         ),
         credentials=credentials,
         images=config.images,

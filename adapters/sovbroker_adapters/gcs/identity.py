@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 import threading
 from collections.abc import Mapping
 from importlib import import_module
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding
 from sovbroker_adapters.gcs.settings import DEFAULT_UNIVERSE, Settings
+from sovbroker_adapters.keyfiles import chosen, file_text, given_key, parsed
 
 if TYPE_CHECKING:
     from requests import Session
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Identity", "credentials_of", "domain_of"]
 
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 KEY_FIELDS: Final = ("client_email", "private_key", "private_key_id")
 USER_FIELDS: Final = ("client_id", "client_secret", "refresh_token")
 HOW: Final = "give `service_account`; the environment is used with `ambient: true` only"
@@ -63,14 +61,13 @@ def credentials_of(binding: Binding, settings: Settings) -> Any:  # noqa: ANN401
         return _nobody(settings.universe)
     given = binding.credentials.get("service_account")
     if given is not None:
-        source = given if given.lstrip().startswith("{") else _private(Path(given), binding.target)
-        return _service_account(_parsed(source, binding.target), settings, binding.target)
+        return _service_account(given_key(given, target=binding.target), settings, binding.target)
     if not settings.ambient:
         raise ConfigError(f"{binding.target}: no credentials: {HOW}")
     path = _ambient_file()
     if not path.is_file():
         raise ConfigError(f"{binding.target}: no credentials: the environment has none, and there is no `{path}`")
-    info = _parsed(_text(path, binding.target), binding.target)
+    info = parsed(file_text(path, target=binding.target), target=binding.target)
     if info.get("type") == "authorized_user":
         return _user(info, settings, binding.target)
     return _service_account(info, settings, binding.target)
@@ -93,58 +90,22 @@ def _service_account(info: Mapping[str, Any], settings: Settings, target: str) -
     if info.get("type") != "service_account":
         kind = str(info.get("type"))[:40]
         raise ConfigError(f"{target}: the credentials are of the type `{kind}`; only keys of service accounts will do")
-    chosen = _chosen(info, KEY_FIELDS, target)
-    chosen["universe_domain"] = str(info.get("universe_domain") or DEFAULT_UNIVERSE)
-    chosen["token_uri"] = settings.token_endpoint
+    fields = chosen(info, KEY_FIELDS, target=target)
+    fields["universe_domain"] = str(info.get("universe_domain") or DEFAULT_UNIVERSE)
+    fields["token_uri"] = settings.token_endpoint
     maker = import_module("google.oauth2.service_account").Credentials
     try:
-        return maker.from_service_account_info(chosen, scopes=SCOPES, always_use_jwt_access=True)
+        return maker.from_service_account_info(fields, scopes=SCOPES, always_use_jwt_access=True)
     except Exception as error:
         # Whatever the key's bytes make the parser say; the message must not repeat them.
         raise ConfigError(f"{target}: the service account's private key cannot be read") from error
 
 
 def _user(info: Mapping[str, Any], settings: Settings, target: str) -> Any:  # noqa: ANN401 - as above
-    chosen = _chosen(info, USER_FIELDS, target)
+    fields = chosen(info, USER_FIELDS, target=target)
     universe = str(info.get("universe_domain") or DEFAULT_UNIVERSE)
     maker = import_module("google.oauth2.credentials").Credentials
-    return maker(None, token_uri=settings.token_endpoint, universe_domain=universe, **chosen)
-
-
-def _chosen(info: Mapping[str, Any], names: tuple[str, ...], target: str) -> dict[str, str]:
-    for name in names:
-        if not isinstance(info.get(name), str) or not info[name]:
-            raise ConfigError(f"{target}: the credentials have no `{name}`; use the file as it was downloaded")
-    return {name: info[name] for name in names}
-
-
-def _parsed(text: str, target: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        # The parser's exception carries the whole text.
-        raise ConfigError(f"{target}: the credentials are not JSON; use the file as it was downloaded") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{target}: the credentials are not a JSON object; use the file as it was downloaded")
-    return cast("Mapping[str, Any]", found)
-
-
-def _private(path: Path, target: str) -> str:
-    """Return the text of a file that nobody else can read."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{target}: cannot read the service account's key `{path}`: {error}") from error
-    if mode & OTHERS:
-        raise ConfigError(f"{target}: the key file `{path}` can be read by others; run `chmod 600 {path}`")
-    return _text(path, target)
-
-
-def _text(path: Path, target: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{target}: cannot read the credentials `{path}`: {error}") from error
+    return maker(None, token_uri=settings.token_endpoint, universe_domain=universe, **fields)
 
 
 def _ambient_file() -> Path:

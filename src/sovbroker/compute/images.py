@@ -44,7 +44,7 @@ SOURCES: Final[Mapping[str, Mapping[str, ImageSource]]] = MappingProxyType(
             "debian-13": ImageSource("debian-cloud", "debian-13-*"),
             "ubuntu-24.04": ImageSource("ubuntu-os-cloud", "ubuntu-2404-*"),
         },
-        "azure_arm": {
+        "azure-arm": {
             "debian-12": ImageSource("Debian", "debian-12:12-gen2"),
             "ubuntu-24.04": ImageSource("Canonical", "ubuntu-24_04-lts:server"),
         },

@@ -12,7 +12,7 @@ from sovbroker.catalogue.loader import shipped
 from sovbroker.ports import Binding, Credentials
 from sovbroker_adapters.s3.settings import Settings
 
-CHECKED = date(2026, 11, 24)
+CHECKED = date(2026, 11, 28)
 KNOWN = load()
 
 
