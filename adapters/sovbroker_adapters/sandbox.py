@@ -145,6 +145,8 @@ class Sandboxes:
             raise InvalidArgument(f"{self._target}: there is no image `{launch.image}`; there is `{HOST}`")
         if launch.key is not None:
             raise self._lacks(ComputeFeature.KEYS)
+        if launch.attested is not None:
+            raise NotSupported(f"no sandbox proves `{launch.attested}`", target=self._target)
         place = self._folder / "machines" / launch.token
         with self._locked():
             if not (place / FACTS).exists():

@@ -122,7 +122,9 @@ class Launch:
     """Everything that a provider is told of a machine to be.
 
     `token` names the launch: at most 36 letters, digits and hyphens, the same when it is tried again. `key` is the id
-    of an imported public key. `user_data` is a script, at most 16 KiB.
+    of an imported public key. `user_data` is a script, at most 16 KiB. `attested` is the kind of confidential
+    computing, one of the size's, that the machine is started with: none does so by itself. It is started so, or it is
+    not there; NotSupported where a provider cannot be asked for it.
     """
 
     token: str
@@ -132,6 +134,7 @@ class Launch:
     user_data: bytes = field(default=b"", repr=False)
     key: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
+    attested: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

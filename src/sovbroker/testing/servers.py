@@ -39,6 +39,11 @@ RCLONE: Final[Mapping[str, str | int | bool]] = MappingProxyType(
     # It counts other headers as metadata, too.
     {"conditional-put": "unsafe", "keys": "files", "metadata_max": 1500}
 )
+LOOKS: Final = (
+    "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION",
+    "MOTO_ENABLE_AMI_VALIDATION",
+    "MOTO_ENABLE_KEYPAIR_VALIDATION",
+)
 VERSIONED: Final = (
     b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>'
     b"</VersioningConfiguration>"
@@ -141,8 +146,13 @@ def free_port() -> int:
 
 @contextmanager
 def moto() -> Generator[Server]:
-    """Run moto's S3: wide and lenient, checks no signature. One process per provider: it has one bucket namespace."""
-    with running(lambda port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]) as started:
+    """Run moto's S3: wide and lenient, checks no signature. One process per provider: it has one bucket namespace.
+
+    Its EC2 makes machines of sizes, images and keys that there are not, unless it is told to look.
+    """
+    looks: dict[str, str] = dict.fromkeys(LOOKS, "true")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    with running(lambda port: [*command, str(port)], env=looks) as started:
         port, pid, log = started
         yield Server(f"http://127.0.0.1:{port}", pid, "test", "test-secret", log, {"conditional-put": "native"})
 
