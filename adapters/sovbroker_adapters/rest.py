@@ -61,7 +61,7 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     told: object = field(repr=False)
-    empty: bool = False
+    body: bytes = field(default=b"", repr=False)
 
 
 class Rest:
@@ -126,7 +126,7 @@ class Rest:
         with suppress(ValueError, RecursionError):
             told = cast("object", json.loads(body))
         names = {name.lower(): value for name, value in said.headers.items()}
-        answer = Answer(said.status_code, names, told, empty=not body)
+        answer = Answer(said.status_code, names, told, body)
         if said.status_code not in call.expected:
             raise self._refused(answer)
         return answer
