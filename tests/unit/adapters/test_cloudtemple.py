@@ -128,7 +128,7 @@ def test_a_launch_is_never_sent_twice(service, opened, proxy):
     proxy.script(None, None, Reset())
     with pytest.raises(Unavailable):
         compute.launch(LAUNCH)
-    assert service.asked[f"POST {MACHINES}"] == 0
+    assert service.asked[f"POST {MACHINES}"] == 1
     assert [one.method for one in proxy.seen].count("POST") == 2
 
 
