@@ -12,7 +12,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry, text
-from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.keystone import endpoints, lifetime, question, unsaid
 from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.rest import Answer, Call, Rest, by_status, endpoint_of
@@ -187,7 +186,6 @@ class Connection:
         if not url:
             message = f"the catalogue has no service `{service}` in the region `{self._region}`"
             raise StoreError(message, target=self.target)
-        check_host(url, hosts=self._binding.hosts, target=self.target)
         parts = urlsplit(url)
         secure = parts.scheme == "https" or (parts.scheme == "http" and own_machine(parts.hostname or ""))
         plain = parts.username is None and not parts.query and not parts.fragment

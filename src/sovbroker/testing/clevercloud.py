@@ -110,11 +110,11 @@ class CleverCloudService(ContractServer):
         ]
         gone = {"name": "old", "mem": 256, "cpus": 1, "gpus": 0, "price": 0.1, "available": False}
         variant = {"id": VARIANT, "slug": "docker", "name": "Docker", "deployType": "docker"}
-        docker = {"type": "docker", "version": "20240101", "name": "Docker", "variant": variant}
-        old = {"type": "docker", "version": "20150101", "name": "Docker", "variant": variant}
-        return Said(
-            200, [docker | {"enabled": True, "flavors": [*flavors, gone]}, old | {"enabled": False, "flavors": []}]
-        )
+        docker: Body = {"type": "docker", "version": "20240101", "name": "Docker", "variant": variant}
+        old: Body = {"type": "docker", "version": "20150101", "name": "Docker", "variant": variant}
+        docker |= {"enabled": True, "flavors": [*flavors, gone]}
+        old |= {"enabled": False, "flavors": []}
+        return Said(200, [docker, old])
 
     @route("GET", APPS)
     def list_applications(self, asked: Asked) -> Said:

@@ -102,6 +102,14 @@ def test_an_application_that_cannot_be_deployed_is_destroyed(service, opened, pr
     assert service.asked.total() > 0
 
 
+@pytest.mark.parametrize("said", [{"type": "error", "message": "no room"}, {"message": "yes"}, {}, [], None])
+def test_a_deployment_that_was_not_confirmed_raises(service, opened, said):
+    service.refuse[f"POST {APPS}/"] = Said(200, said)
+    with pytest.raises(Unavailable):
+        opened().launch(LAUNCH)
+    assert service.applications == {}
+
+
 def test_a_launch_is_never_sent_twice(service, opened, proxy):
     compute = opened(proxy.host)
     proxy.script(None, Reset())

@@ -146,6 +146,19 @@ def test_a_deletion_that_was_not_done_raises(opened, proxy):
         compute.destroy(made.id)
 
 
+@pytest.mark.parametrize("status", [200, 201, 203, 204])
+def test_an_acknowledgement_has_its_own_status(opened, proxy, status):
+    compute = opened(proxy.host, settings={"attempts": 1})
+    made = compute.launch(LAUNCH)
+    for act in (compute.stop, compute.reboot):
+        proxy.script(None, Status(status))
+        with pytest.raises(Unavailable):
+            act(made.id)
+    proxy.script(Status(status))
+    with pytest.raises(Unavailable):
+        compute.delete_key("a")
+
+
 @pytest.mark.parametrize(
     "said",
     [
