@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue.connection import Connection
-from sovbroker.catalogue.facts import Target
+from sovbroker.catalogue.facts import Fact, Target
 from sovbroker.compute import ComputePlace, Secrets
 from sovbroker.compute.boot import depositing
 from sovbroker.computesection import ComputeConfig, SecretsConfig
@@ -28,6 +28,9 @@ OFFER: Final = "compute"
 
 SECRET_BOXES: Final = "sovbroker.secret_boxes"  # noqa: S105 - the name of a group
 """The entry-point group in which those are found who keep secrets for machines."""
+
+SERVICES: Final = "services"
+"""The fact of a provider's compute side that names further hosts, which its log-in may lead to."""
 
 LOCAL: Final = "local"
 AUTHORITY: Final = "authority"
@@ -72,7 +75,9 @@ def site_of(config: ComputeConfig, catalogue: Catalogue) -> ComputePlace:
             container=config.project,
             endpoint=endpoint,
             region=region,
-            hosts=frozenset({urlsplit(endpoint).netloc, given} - {""}),
+            hosts=frozenset(
+                {urlsplit(endpoint).netloc, given, *_services(config, compute.facts.get(SERVICES), region)} - {""}
+            ),
             settings=settings,
         ),
         credentials=credentials,
@@ -113,6 +118,13 @@ def deposit_of(config: SecretsConfig | None) -> Secrets | None:
             box.close()
 
     return deposit
+
+
+def _services(config: ComputeConfig, fact: Fact[object] | None, region: str) -> list[str]:
+    """Return the hosts that a provider's services are at besides its endpoint; of an emulator, there are none."""
+    if config.endpoint is not None or fact is None or not fact.value:
+        return []
+    return str(fact.value).replace("{region}", region).split()
 
 
 def _credentials(sources: Mapping[str, SecretSource]) -> Credentials:

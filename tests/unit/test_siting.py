@@ -98,3 +98,21 @@ def test_an_authority_of_the_operators_replaces_the_one_of_the_facts():
     binding = site_of(config, KNOWN).binding
     assert binding.settings["authority"] == "https://login.example:8443"
     assert binding.hosts == {"management.azure.com", "login.example:8443"}
+
+
+def test_an_openstack_has_the_hosts_of_its_services():
+    place = site_of(ComputeConfig("otc/eu-nl"), KNOWN)
+    assert place.adapter == "openstack"
+    assert place.binding.endpoint == "https://iam.eu-nl.otc.t-systems.com/v3"
+    names = ("iam", "ecs", "evs", "ims")
+    assert place.binding.hosts == {f"{name}.eu-nl.otc.t-systems.com" for name in names}
+
+
+def test_an_emulator_has_its_own_host_alone():
+    place = site_of(ComputeConfig("otc/eu-de", endpoint="http://127.0.0.1:5000/v3", emulated=True), KNOWN)
+    assert place.binding.hosts == {"127.0.0.1:5000"}
+
+
+def test_a_provider_without_services_has_its_endpoint_alone():
+    place = site_of(ComputeConfig("ovhcloud/gra"), KNOWN)
+    assert place.binding.hosts == {"eu.api.ovh.com"}

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding
+from sovbroker_adapters.keystone import question
 from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.swift.settings import Settings
 
@@ -19,9 +20,7 @@ __all__ = ["Access", "origin"]
 PORTS: Final = {"https": 443, "http": 80}
 MISSING: Final = "httpx is not installed; run `pip install 'sovbroker[swift]'`"
 SENDABLE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-DOMAIN: Final = "Default"
 CONTAINER_MAX: Final = 256
-HALVES: Final = (("username", "password"), ("application_credential_id", "application_credential_secret"))
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -79,12 +78,9 @@ class Checking:
         access = Access(
             settings.authority, f"{endpoint.scheme}://{endpoint.netloc}", link_key=given.get("temp_url_key")
         )
-        for one, other in HALVES:
-            if (given.get(one) is None) != (given.get(other) is None):
-                raise self.wrong(f"`{one}` and `{other}` belong together; give both")
         if settings.auth == "v1":
             return self._with(access, headers=self._password_of_v1())
-        return self._with(access, body={"auth": self._auth()})
+        return self._with(access, body={"auth": question(given, target=binding.target)})
 
     def _with(
         self, access: Access, *, headers: Mapping[str, str] | None = None, body: Mapping[str, object] | None = None
@@ -96,26 +92,6 @@ class Checking:
         if not SENDABLE.fullmatch(user) or not SENDABLE.fullmatch(password):
             raise self.wrong("`username` and `password` of v1 travel in headers, which take printable ASCII alone")
         return {"X-Auth-User": user, "X-Auth-Key": password}
-
-    def _auth(self) -> Mapping[str, object]:
-        """Return what Keystone is asked."""
-        given = self.binding.credentials
-        application = given.get("application_credential_id")
-        if application is not None:
-            if given.get("username") is not None:
-                raise self.wrong("two credentials: give a user's, or an application's")
-            # It belongs to one project, so that no scope is named.
-            shown = {"id": application, "secret": given.get("application_credential_secret")}
-            return {"identity": {"methods": ["application_credential"], "application_credential": shown}}
-        home = given.get("user_domain_name") or DOMAIN
-        user = {"name": self._need("username"), "domain": {"name": home}, "password": self._need("password")}
-        by_id, by_name = given.get("project_id"), given.get("project_name")
-        if by_id is None and by_name is None:
-            raise self.wrong("nothing names the project; give `project_id` or `project_name` with the credentials")
-        there = {"name": given.get("project_domain_name") or home}
-        project: Mapping[str, object] = {"name": by_name, "domain": there} if by_id is None else {"id": by_id}
-        identity = {"methods": ["password"], "password": {"user": user}}
-        return {"identity": identity, "scope": {"project": project}}
 
     def _need(self, name: str) -> str:
         value = self.binding.credentials.get(name)

@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from sovbroker.errors import PermissionDenied, SovbrokerError, StoreError, Unavailable
+from sovbroker_adapters.keystone import endpoints, lifetime
 from sovbroker_adapters.swift.access import Access, origin
-from sovbroker_adapters.swift.answers import record, records, whole
+from sovbroker_adapters.swift.answers import record, whole
 from sovbroker_adapters.swift.failures import failure, said
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Asking:
             answer, body = self._ask(client, "POST", f"{access.authority}/auth/tokens", content=json.dumps(access.body))
             token = answer.headers.get("X-Subject-Token")
             found = self._of_keystone(body)
-            expires = _lifetime(found)
-            region, url = self._chosen(_endpoints(found, self.interface))
+            expires = lifetime(found)
+            region, url = self._chosen(endpoints(found, {KIND}, interface=self.interface))
         else:
             answer, _ = self._ask(client, "GET", access.authority, headers=access.headers)
             token = answer.headers.get("X-Auth-Token")
@@ -150,24 +150,6 @@ class Asking:
 
     def _broken(self, why: str) -> Unavailable:
         return Unavailable(f"a broken answer to the question for a token: {why}", target=self.target)
-
-
-def _endpoints(token: Mapping[str, object], interface: str) -> Iterator[tuple[str | None, str]]:
-    """Yield region and URL of each object store in a catalogue; what is not of its form is left out."""
-    for service in records(token.get("catalog")):
-        for endpoint in records(service.get("endpoints")) if service.get("type") == KIND else ():
-            if endpoint.get("interface") == interface:
-                region = endpoint.get("region_id") or endpoint.get("region")
-                yield region if isinstance(region, str) else None, str(endpoint.get("url") or "")
-
-
-def _lifetime(token: Mapping[str, object]) -> float | None:
-    """Return for how many seconds a token lives, by the clock of who gave it alone."""
-    try:
-        issued, expires = (datetime.fromisoformat(str(token[name])) for name in ("issued_at", "expires_at"))
-        return (expires - issued).total_seconds()
-    except (KeyError, ValueError, TypeError):
-        return None
 
 
 def _shown(url: str) -> str:

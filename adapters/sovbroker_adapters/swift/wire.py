@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import ssl
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -14,29 +12,13 @@ import httpx
 
 from sovbroker.errors import ConfigError
 from sovbroker.ports import patience
+from sovbroker_adapters.keystone import unsaid
 from sovbroker_adapters.peers import watch_transport
 from sovbroker_adapters.swift.settings import Settings
 
 __all__ = ["make", "trust"]
 
 POOL = 32
-# The library's debugging prints the headers of answers, and with them the tokens that Keystone and v1 give.
-SPEAKING = logging.getLogger("httpcore.http11")
-TOKEN = re.compile(r"(b'x-(?:subject|auth|storage)-token', b')[^']*", re.IGNORECASE)
-
-
-class Unsaid(logging.Filter):
-    """Takes tokens out of what is logged."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, without tokens."""
-        said = record.getMessage()
-        if TOKEN.search(said):
-            record.msg, record.args = TOKEN.sub(r"\1…", said), None
-        return True
-
-
-UNSAID = Unsaid()
 
 
 class Guarded(httpx.BaseTransport):
@@ -64,8 +46,7 @@ class Guarded(httpx.BaseTransport):
 
 def make(settings: Settings, check: Callable[[str], None], *, target: str) -> httpx.Client:
     """Return a client that looks at nothing but what it is given. Raises ConfigError for bad certificates."""
-    # Once: a logger does not take the same filter twice.
-    SPEAKING.addFilter(UNSAID)
+    unsaid()
     return httpx.Client(
         transport=Guarded(check, trust(settings.ca_bundle), target=target),
         # What was stored is asked for, not what a proxy makes of it.

@@ -1,0 +1,176 @@
+"""JSON over HTTP: one request, one whole answer, from the hosts of a target and nobody else. Needs httpx and certifi.
+
+No proxies, cookies or redirects, nothing of the environment; every URL is looked at before it is asked, and who answers
+before a byte is sent. A status that was not asked for is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import MappingProxyType
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+import certifi
+import httpx
+
+from sovbroker.errors import ConfigError, PermissionDenied, SovbrokerError, StoreError, Unavailable
+from sovbroker.ports import Binding, patience
+from sovbroker_adapters.attempts import pauses
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.peers import own_machine, watch_transport
+from sovbroker_adapters.processes import PerProcess
+from sovbroker_adapters.settings import Reading
+
+__all__ = ["WAITS", "Answer", "Call", "Rest", "by_status", "endpoint_of"]
+
+WAITS: Final = ("connect-timeout", "read-timeout", "attempts")
+"""The names of the settings that a `Rest` reads."""
+
+ANSWER_MAX: Final = 64 << 20
+LATER: Final = frozenset({408, 425, 429})
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request. `expected` are the statuses that are answers; `again`: it may be repeated when there is none.
+
+    `body` is sent as JSON, None: nothing is. `signed` makes headers for each attempt anew.
+    """
+
+    method: str
+    url: str
+    body: object = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: NONE, repr=False)
+    signed: Callable[[], Mapping[str, str]] | None = None
+    expected: Collection[int] = (200,)
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: `told` is its JSON, None where it is none; `headers` have names in small letters."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    told: object = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+class Rest:
+    """Who asks for one target. Safe for threads and after a fork; not picklable.
+
+    `refused` makes the error of an answer that is none of those expected; `sleep` waits between attempts.
+    """
+
+    def __init__(
+        self,
+        binding: Binding,
+        refused: Callable[[Answer], SovbrokerError],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        reading = Reading(binding)
+        self._target = binding.target
+        self._hosts = binding.hosts
+        self._connect = reading.number("connect-timeout", 10)
+        self._read = reading.number("read-timeout", 60)
+        self._attempts = reading.number("attempts", 3)
+        self._refused = refused
+        self._sleep = sleep
+        self._clients = PerProcess(self._client)
+
+    def ask(self, call: Call) -> Answer:
+        """Make a call, several times where it may be made again. Whatever fails is an error of ours."""
+        for pause in pauses(self._attempts, again=call.again):
+            try:
+                return self._once(call)
+            except Unavailable:
+                if pause is None:
+                    raise
+            self._sleep(pause)
+        raise AssertionError  # the last pause is None
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        client = self._clients.take()
+        if client is not None:
+            client.close()
+
+    def _once(self, call: Call) -> Answer:
+        check_host(call.url, hosts=self._hosts, target=self._target)
+        headers = {"Accept": "application/json", **call.headers, **(call.signed() if call.signed else {})}
+        content = None if call.body is None else json.dumps(call.body).encode()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        caller = patience()
+        limits = httpx.Timeout(caller.left(self._read), connect=caller.left(self._connect))
+        try:
+            with self._clients.get().stream(
+                call.method, call.url, content=content, headers=headers, timeout=limits
+            ) as said:
+                body = self._whole(said)
+        except SovbrokerError:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            message = f"no whole answer of the provider: {type(error).__name__}"
+            raise Unavailable(message, target=self._target) from error
+        told: object = None
+        with suppress(ValueError, RecursionError):
+            told = cast("object", json.loads(body))
+        names = {name.lower(): value for name, value in said.headers.items()}
+        answer = Answer(said.status_code, names, told, body)
+        if said.status_code not in call.expected:
+            raise self._refused(answer)
+        return answer
+
+    def _whole(self, said: httpx.Response) -> bytes:
+        """Return a body that is not too long, and does not trickle in for longer than the caller waits."""
+        body = bytearray()
+        for piece in said.iter_bytes():
+            body += piece
+            if len(body) > ANSWER_MAX:
+                raise Unavailable(f"an answer of more than {ANSWER_MAX >> 20} MiB", target=self._target)
+            patience().left(self._read)
+        return bytes(body)
+
+    def _client(self) -> httpx.Client:
+        # Not `ssl.create_default_context`: it listens to variables of the environment.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(cafile=certifi.where())
+        transport = httpx.HTTPTransport(verify=context, trust_env=False)
+        watch_transport(transport, target=self._target)
+        return httpx.Client(
+            transport=transport,
+            headers={"Accept-Encoding": "identity", "User-Agent": "sovbroker"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+
+def endpoint_of(binding: Binding) -> str:
+    """Return the endpoint without a slash at its end. Raises ConfigError for one that secrets cannot be sent to."""
+    parts = urlsplit(binding.endpoint or "")
+    plain = parts.scheme == "http" and own_machine(parts.hostname or "")
+    bare = parts.username is None and not parts.query and not parts.fragment
+    if not parts.hostname or not bare or not (parts.scheme == "https" or plain):
+        raise ConfigError(f"{binding.target}: the endpoint `{binding.endpoint}` is no URL that begins with https://")
+    if not binding.hosts:
+        raise ConfigError(f"{binding.target}: name the hosts that may be talked to")
+    return (binding.endpoint or "").rstrip("/")
+
+
+def by_status(status: int) -> type[StoreError]:
+    """Return the kind of error of a status whose body nobody knows: never NotFound, as anybody may say 404."""
+    if status in {401, 403, 407}:
+        return PermissionDenied
+    return Unavailable if status in LATER or not 300 <= status < 500 else StoreError  # noqa: PLR2004 - HTTP's own
