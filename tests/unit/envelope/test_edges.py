@@ -4,7 +4,20 @@ import io
 
 import pytest
 
-from sovbroker.envelope import CHUNK, HEAD, TAG, ClearRecord, Opener, OpeningReader, Record, Sealer, sealed_size
+from sovbroker.envelope import (
+    CHUNK,
+    HEAD,
+    TAG,
+    ClearRecord,
+    Context,
+    Opener,
+    OpeningReader,
+    Record,
+    Sealer,
+    new_dek,
+    seal_metadata,
+    sealed_size,
+)
 from sovbroker.envelope.layout import CHUNKS_MAX
 from sovbroker.envelope.metadata import is_sealed_metadata
 from sovbroker.errors import InvalidArgument, SealError, Tampered, UnknownFormat
@@ -108,3 +121,13 @@ def test_a_reader_that_cannot_be_read_into_gives_the_same(dek, context, plain):
     data = plain(70 * CHUNK + 9)
     body = bytes(Sealer(dek, context).seal(data))
     assert OpeningReader(Plain(body), lambda head: Opener(dek, context, head)).read() == data
+
+
+def test_records_of_one_envelope_may_differ_in_the_wrapping_alone():
+    """Another head or other metadata are another envelope, whoever may unwrap its key."""
+    one = Record("kid", "a.b", bytes(HEAD), b"")
+    assert one.same_but_wrapped(Record("other", "c.d", bytes(HEAD), b""))
+    assert not one.same_but_wrapped(Record("kid", "a.b", b"\1" * HEAD, b""))
+    sealed = seal_metadata(new_dek(), Context(domain="d", key="k", version="v", label="l"), {})
+    assert not one.same_but_wrapped(Record("kid", "a.b", bytes(HEAD), sealed))
+    assert not Record("kid", "a.b", b"\1" * HEAD, sealed).same_but_wrapped(one)

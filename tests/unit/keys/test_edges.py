@@ -12,6 +12,7 @@ from sovbroker.envelope import Secret, new_dek
 from sovbroker.errors import InvalidArgument, KeyUnavailable, Tampered, UnknownFormat
 from sovbroker.keys import DomainKey, EscrowService, Keyring, RecoveryService, new_escrow, public_key, shares
 from sovbroker.keys import file as file_module
+from sovbroker.keys.domain import _encode
 from sovbroker.keys.recovery import new_code
 
 
@@ -285,3 +286,8 @@ def test_what_was_never_here_is_not_called_destroyed(ring):
     keyring.shred("health")
     with pytest.raises(KeyUnavailable, match=r": destroyed on 20\d\d-\d\d-\d\d$"):
         keyring.by_kid(kid)
+
+
+def test_only_padding_is_cut_off_what_is_spelled():
+    """A nonce may end in any letter, and is damaged when one is cut off with the padding."""
+    assert [_encode(data) for data in (b"\0\0\x17", b"\0\0", b"\0", b"\xff\xff\xff")] == ["AAAX", "AAA", "AA", "____"]
