@@ -123,7 +123,7 @@ def test_whatever_blocks_on_the_way_is_awaited():
         "probe",
     }
     public = {name for name in vars(Keyrings) if not name.startswith("_")}
-    assert public == {"domain", "by_kid", "owner", "keyring", "status", "close"}
+    assert public == {"domain", "by_kid", "epochs", "owner", "keyring", "status", "close"}
 
 
 def test_an_awaited_broker_shares_the_state_of_the_broker_that_it_is_put_over(broker):

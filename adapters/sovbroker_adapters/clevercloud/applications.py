@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported
+from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -97,14 +97,25 @@ class Applications:
 
     def machines(self) -> Sequence[Machine]:
         """See `ComputeProvider.machines`. Tags cost a call for each."""
-        return [self._read(one) for one in self._all()]
+        seen = (self._seen(one) for one in self._all())
+        return [machine for machine in seen if machine is not None]
+
+    def _seen(self, found: Mapping[str, Any]) -> Machine | None:
+        """Return an application of the list; None where it has gone since, which the list alone can tell."""
+        try:
+            return self._read(found)
+        except StoreError:
+            if self._listed(read(lambda one: text(one, "id"), found, target=self.target)) is not None:
+                raise
+            return None
 
     def machine(self, machine: str) -> Machine:
         """See `ComputeProvider.machine`."""
         found = self._listed(machine)
-        if found is None:
+        seen = None if found is None else self._seen(found)
+        if seen is None:
             raise NotFound(f"there is no application `{machine}`", target=self.target)
-        return self._read(found)
+        return seen
 
     def start(self, machine: str) -> None:
         """See `ComputeProvider.start`: not here, as nothing is stopped."""

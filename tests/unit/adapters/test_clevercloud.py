@@ -231,3 +231,28 @@ def test_secrets_are_neither_shown_nor_pickled(service, opened):
     assert "secret" not in repr(compute) + repr(compute._connection)
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(compute._connection)
+
+
+def test_what_goes_while_it_is_listed_is_gone(service, opened, monkeypatch):
+    """A list and what stands beside each of it are several calls; the list alone tells what is gone."""
+    compute = opened()
+    made, stays = compute.launch(LAUNCH), compute.launch(dataclasses.replace(LAUNCH, token="token-2", name="two"))
+    real = service._found
+
+    def gone(asked):
+        if asked.parts["application"] == made.id:
+            service.applications.pop(made.id, None)
+        return real(asked)
+
+    monkeypatch.setattr(service, "_found", gone)
+    assert [one.id for one in compute.machines()] == [stays.id]
+    with pytest.raises(NotFound):
+        compute.machine(made.id)
+
+    # Of one that is there, no answer is none.
+    def refuse(asked):
+        return real(dataclasses.replace(asked, parts={**asked.parts, "application": "nothing"}))
+
+    monkeypatch.setattr(service, "_found", refuse)
+    with pytest.raises(StoreError, match="404"):
+        compute.machines()
