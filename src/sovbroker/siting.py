@@ -14,6 +14,7 @@ from sovbroker.catalogue.connection import Connection
 from sovbroker.catalogue.facts import Fact, Target
 from sovbroker.compute import ComputePlace, Secrets
 from sovbroker.compute.boot import depositing
+from sovbroker.compute.places import OFFER
 from sovbroker.computesection import ComputeConfig, SecretsConfig
 from sovbroker.errors import ConfigError
 from sovbroker.machines import SecretBox
@@ -21,10 +22,7 @@ from sovbroker.ports import Binding, Credentials
 from sovbroker.recipients import attested
 from sovbroker.secrets import SecretSource
 
-__all__ = ["OFFER", "SECRET_BOXES", "box_of", "deposit_of", "site_of", "sites_of"]
-
-OFFER: Final = "compute"
-"""The offer of a provider that machines are."""
+__all__ = ["SECRET_BOXES", "box_of", "deposit_of", "site_of", "sites_of"]
 
 SECRET_BOXES: Final = "sovbroker.secret_boxes"  # noqa: S105 - the name of a group
 """The entry-point group in which those are found who keep secrets for machines."""

@@ -21,6 +21,10 @@ COMPUTE: Final = "sovbroker.compute"
 """The entry-point group in which adapters for compute are found, the shipped ones and a stranger's alike."""
 
 
+OFFER: Final = "compute"
+"""The offer of a provider that machines are."""
+
+
 @dataclass(frozen=True, slots=True)
 class ComputePlace:
     """A configured place for machines: what the policy knows of it, and how to reach it.
@@ -50,8 +54,13 @@ class Providers:
         self._open: dict[str, ComputeProvider] = {}
 
     def place(self, target: str) -> ComputePlace:
-        """Return a configured place. Raises InvalidArgument with a suggestion."""
-        found = self.places.get(target)
+        """Return a configured place, by its id or as the configuration spells it: `provider/region`, `local`.
+
+        Raises InvalidArgument with a suggestion.
+        """
+        provider, slash, region = target.partition("/")
+        full = f"{provider}/{OFFER}@{region}" if slash else f"{provider}/{OFFER}"
+        found = self.places.get(target) or self.places.get(full)
         if found is None:
             close = difflib.get_close_matches(target, self.places, n=1)
             known = ", ".join(self.places) or "none; add some under `compute`"
@@ -62,13 +71,14 @@ class Providers:
     def provider(self, target: str) -> ComputeProvider:
         """Return the provider of a place, opened on first use."""
         place = self.place(target)
+        name = place.target.id
         with self._lock:
             if self._pid != os.getpid():
                 # Connections of the parent are not ours to use or to close.
                 self._open, self._pid = {}, os.getpid()
-            if target not in self._open:
-                self._open[target] = place.open()
-            return self._open[target]
+            if name not in self._open:
+                self._open[name] = place.open()
+            return self._open[name]
 
     def close(self) -> None:
         """Close what is open."""

@@ -219,8 +219,7 @@ def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
 
     Raises InvalidArgument for an unknown label or place. A place that cannot be asked is rejected, with the reason.
     """
-    for target in workload.at:
-        around.providers.place(target)
+    asked_for = {around.providers.place(target).target.id for target in workload.at}
     data = data_of(around, workload.near) if workload.near else None
     asked = decide(around, key=name, label=workload.label, data=data)
     decision = asked.decision
@@ -231,8 +230,8 @@ def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
         complying = {}
     candidates = list(complying)
     if workload.at:
-        rejected |= {target: ("it was not asked for",) for target in candidates if target not in workload.at}
-        candidates = [target for target in candidates if target in workload.at]
+        rejected |= {target: ("it was not asked for",) for target in candidates if target not in asked_for}
+        candidates = [target for target in candidates if target in asked_for]
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sovbroker-compute") as pool:
         looked = dict(zip(candidates, pool.map(partial(_look, around, workload), candidates), strict=True))
     options: list[Option] = []

@@ -242,6 +242,13 @@ def test_what_can_mean_nothing(house, wrong):
     assert house.compute.list() == []
 
 
+def test_places_may_be_spelled_as_the_configuration_does(house):
+    assert house.compute.launch("web/x", at=["us/ohio"]).target == "us/compute@ohio"
+    assert house.compute.sizes("us/ohio") == house.compute.sizes("us/compute@ohio")
+    with pytest.raises(InvalidArgument, match="no place for machines `local`"):
+        house.compute.sizes("local")
+
+
 def test_a_provider_that_lacks_something_is_passed_over(house):
     house.fakes["us/compute@ohio"].absent = frozenset({ComputeFeature.USER_DATA})
     house.put("press/a", "public", "us/ohio")
