@@ -45,7 +45,7 @@ class TestRclone(StoreSuite):
         store.close()
 
     def test_readers_see_the_old_object_or_the_new_one(self, store):
-        """In the end. Seen once in some hundred runs under load: rclone tells the new length and gives the old bytes.
+        """In the end. Seen once, under load: rclone told the new length and gave the old bytes.
 
         The lane has no digest to find that by. A broker never replaces an object (decision 2).
         """
