@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sovbroker.catalogue import Catalogue
-from sovbroker.catalogue.connection import Connection
+from sovbroker.catalogue.connection import Connection, on_this_machine
 from sovbroker.catalogue.facts import Fact, Target
 from sovbroker.compute import ComputePlace, Secrets
 from sovbroker.compute.boot import depositing
@@ -32,7 +32,7 @@ SERVICES: Final = "services"
 
 LOCAL: Final = "local"
 AUTHORITY: Final = "authority"
-"""The fact of a provider's compute side that is who gives tokens, and the setting that takes another one."""
+"""The fact of a provider's compute side that is who gives tokens, and the setting by which an adapter is told."""
 
 ENDPOINT: Final[Mapping[str, str]] = MappingProxyType({"ovhcloud": "account-api"})
 """The fact of a provider's compute side that begins with its endpoint, by adapter; `endpoint` for all others."""
@@ -60,9 +60,7 @@ def site_of(config: ComputeConfig, catalogue: Catalogue) -> ComputePlace:
     fact = compute.facts.get(ENDPOINT.get(compute.adapter, "endpoint"))
     template = str(fact.value).split()[0].replace("{region}", region) if fact is not None and fact.value else None
     endpoint = config.endpoint or Connection(target.id, compute.adapter, template, region).endpoint(config.parameters)
-    known = compute.facts.get(AUTHORITY)
-    preset = {AUTHORITY: str(known.value)} if known is not None and known.value else {}
-    settings = {**preset, **config.settings}
+    settings = _with_authority(config, compute.facts.get(AUTHORITY))
     authority = str(settings.get(AUTHORITY, ""))
     given = urlsplit(authority if "://" in authority else f"//{authority}").netloc
     return ComputePlace(
@@ -116,6 +114,21 @@ def deposit_of(config: SecretsConfig | None) -> Secrets | None:
             box.close()
 
     return deposit
+
+
+def _with_authority(config: ComputeConfig, fact: Fact[object] | None) -> dict[str, str | int | bool]:
+    """Return the settings with who gives tokens: of a provider, by the catalogue; of an emulator, on this machine.
+
+    Raises ConfigError for any other: whoever it is would be told the credentials.
+    """
+    own = config.settings.get(AUTHORITY)
+    if own is not None and not (config.emulated and on_this_machine(str(own))):
+        raise ConfigError(
+            f"setting `{AUTHORITY}` of `{config.at}`: who gives tokens comes from the catalogue; an emulated place has "
+            "one on this machine (127.0.0.1, ::1 or localhost)"
+        )
+    preset = {} if config.emulated or fact is None or not fact.value else {AUTHORITY: str(fact.value)}
+    return {**preset, **config.settings}
 
 
 def _services(config: ComputeConfig, fact: Fact[object] | None, region: str) -> list[str]:

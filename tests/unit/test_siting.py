@@ -93,11 +93,24 @@ def test_the_hosts_are_the_endpoint_and_who_gives_tokens(at, adapter, endpoint, 
     assert place.binding.hosts == hosts
 
 
-def test_an_authority_of_the_operators_replaces_the_one_of_the_facts():
-    config = ComputeConfig(at="azure/francecentral", project="p", settings={"authority": "https://login.example:8443"})
-    binding = site_of(config, KNOWN).binding
-    assert binding.settings["authority"] == "https://login.example:8443"
-    assert binding.hosts == {"management.azure.com", "login.example:8443"}
+@pytest.mark.parametrize("authority", ["https://login.example:8443", "http://127.0.0.1:5000", "login.example"])
+def test_nobody_else_is_told_the_credentials(authority):
+    with pytest.raises(ConfigError, match="comes from the catalogue"):
+        site_of(ComputeConfig(at="azure/francecentral", project="p", settings={"authority": authority}), KNOWN)
+
+
+def test_who_gives_tokens_to_an_emulator_is_on_this_machine():
+    here, there = "http://127.0.0.1:5000", "http://127.0.0.1:5001"
+    own = ComputeConfig("azure/francecentral", "p", endpoint=here, emulated=True, settings={"authority": there})
+    assert site_of(own, KNOWN).binding.hosts == {"127.0.0.1:5000", "127.0.0.1:5001"}
+    # The provider's own is not asked for a token with what an emulator takes.
+    bare = site_of(ComputeConfig("azure/francecentral", "p", endpoint=here, emulated=True), KNOWN).binding
+    assert (bare.hosts, "authority" in bare.settings) == ({"127.0.0.1:5000"}, False)
+    away = ComputeConfig(
+        "azure/francecentral", "p", endpoint=here, emulated=True, settings={"authority": "https://login.example"}
+    )
+    with pytest.raises(ConfigError, match="comes from the catalogue"):
+        site_of(away, KNOWN)
 
 
 def test_an_openstack_has_the_hosts_of_its_services():
