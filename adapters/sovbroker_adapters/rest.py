@@ -28,7 +28,7 @@ from sovbroker_adapters.peers import own_machine, watch_transport
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
-__all__ = ["WAITS", "Answer", "Call", "Rest", "by_status", "endpoint_of"]
+__all__ = ["WAITS", "Answer", "Call", "Rest", "by_status", "endpoint_of", "held_client", "whole"]
 
 WAITS: Final = ("connect-timeout", "read-timeout", "attempts")
 """The names of the settings that a `Rest` reads."""
@@ -116,7 +116,7 @@ class Rest:
             with self._clients.get().stream(
                 call.method, call.url, content=content, headers=headers, timeout=limits
             ) as said:
-                body = self._whole(said)
+                body = whole(said, within=self._read, target=self._target)
         except SovbrokerError:
             raise
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -131,30 +131,36 @@ class Rest:
             raise self._refused(answer)
         return answer
 
-    def _whole(self, said: httpx.Response) -> bytes:
-        """Return a body that is not too long, and does not trickle in for longer than the caller waits."""
-        body = bytearray()
-        for piece in said.iter_bytes():
-            body += piece
-            if len(body) > ANSWER_MAX:
-                raise Unavailable(f"an answer of more than {ANSWER_MAX >> 20} MiB", target=self._target)
-            patience().left(self._read)
-        return bytes(body)
-
     def _client(self) -> httpx.Client:
-        # Not `ssl.create_default_context`: it listens to variables of the environment.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(cafile=certifi.where())
-        transport = httpx.HTTPTransport(verify=context, trust_env=False)
-        watch_transport(transport, target=self._target)
-        return httpx.Client(
-            transport=transport,
-            headers={"Accept-Encoding": "identity", "User-Agent": "sovbroker"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        return held_client(self._target)
+
+
+def whole(said: httpx.Response, *, within: float, target: str) -> bytes:
+    """Return a body that is not too long, and does not trickle in for longer than the caller waits."""
+    body = bytearray()
+    for piece in said.iter_bytes():
+        body += piece
+        if len(body) > ANSWER_MAX:
+            raise Unavailable(f"an answer of more than {ANSWER_MAX >> 20} MiB", target=target)
+        patience().left(within)
+    return bytes(body)
+
+
+def held_client(target: str) -> httpx.Client:
+    """Return a client that looks at who answers, follows nobody, keeps nothing, and listens to no environment."""
+    # Not `ssl.create_default_context`: it listens to variables of the environment.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile=certifi.where())
+    transport = httpx.HTTPTransport(verify=context, trust_env=False)
+    watch_transport(transport, target=target)
+    return httpx.Client(
+        transport=transport,
+        headers={"Accept-Encoding": "identity", "User-Agent": "sovbroker"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        follow_redirects=False,
+        trust_env=False,
+    )
 
 
 def endpoint_of(binding: Binding) -> str:
