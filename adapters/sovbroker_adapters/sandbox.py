@@ -62,6 +62,7 @@ CAPABILITIES: Final[Mapping[ComputeFeature, Support]] = MappingProxyType(
         ComputeFeature.VOLUMES: Support.EMULATED,
     }
 )
+VOLUME: Final = re.compile(r"v-[0-9a-f]{16}")
 ID: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
 FACTS: Final = "machine.json"
 GATE: Final = (
@@ -194,7 +195,7 @@ class Sandboxes:
             except NotFound:
                 return
             _end(place)
-            for volume in (place / "mnt").iterdir():
+            for volume in self._held(place):
                 volume.rename(self._folder / "volumes" / volume.name)
             # First it is no machine any more, then it is not there.
             (place / FACTS).unlink()
@@ -214,15 +215,15 @@ class Sandboxes:
 
     def volumes(self) -> Sequence[Volume]:
         """See `ComputeProvider.volumes`."""
-        free = [self._volume(place) for place in sorted((self._folder / "volumes").iterdir())]
-        held = [self._volume(place) for own in self._places() for place in sorted((own / "mnt").iterdir())]
-        return [*free, *held]
+        held = [volume for own in self._places() for volume in self._held(own)]
+        free = [one for one in sorted((self._folder / "volumes").iterdir()) if one.is_dir()]
+        return [self._volume(place) for place in (*free, *held)]
 
     def create_volume(self, name: str, *, size: int, tags: Mapping[str, str] = NO_TAGS) -> Volume:
         """See `ComputeProvider.create_volume`. A folder, whose size nobody holds to."""
         place = self._folder / "volumes" / f"v-{os.urandom(8).hex()}"
+        self._told_of(place).write_text(json.dumps({"name": name, "size": size, "tags": dict(tags)}))
         place.mkdir(mode=0o700)
-        (place / ".volume.json").write_text(json.dumps({"name": name, "size": size, "tags": dict(tags)}))
         return self._volume(place)
 
     def attach(self, volume: str, machine: str) -> None:
@@ -250,6 +251,7 @@ class Sandboxes:
             if own.parent.name == "mnt":
                 raise InvalidArgument(f"{self._target}: the volume `{volume}` is in use; detach it")
             shutil.rmtree(own)
+            self._told_of(own).unlink()
 
     def visibility(self) -> Visibility:
         """See `ComputeProvider.visibility`: the folder that machines lie in is itself seen."""
@@ -287,9 +289,12 @@ class Sandboxes:
         return place
 
     def _found(self, volume: str) -> Path:
-        held = (one / "mnt" / volume for one in self._places())
-        place = next((one for one in (self._folder / "volumes" / volume, *held) if one.is_dir()), None)
-        if ID.fullmatch(volume) is None or place is None:
+        if VOLUME.fullmatch(volume) is None:
+            raise NotFound(f"there is no volume `{volume}`", target=self._target)
+        free = self._folder / "volumes" / volume
+        held = [one for own in self._places() for one in self._held(own) if one.name == volume]
+        place = free if free.is_dir() else next(iter(held), None)
+        if place is None:
             raise NotFound(f"there is no volume `{volume}`", target=self._target)
         return place
 
@@ -370,8 +375,20 @@ class Sandboxes:
             tags=dict(found["tags"]),
         )
 
+    def _told_of(self, volume: Path) -> Path:
+        """Return the file that tells of a volume: out of the machine's sight, wherever the volume is."""
+        return self._folder / "volumes" / f"{volume.name}.json"
+
+    def _held(self, place: Path) -> list[Path]:
+        """Return the volumes of a machine. What else lies beside them the machine has made itself."""
+        return [
+            one
+            for one in sorted((place / "mnt").iterdir())
+            if VOLUME.fullmatch(one.name) and one.is_dir() and not one.is_symlink() and self._told_of(one).is_file()
+        ]
+
     def _volume(self, place: Path) -> Volume:
-        found: Mapping[str, Any] = json.loads((place / ".volume.json").read_text())
+        found: Mapping[str, Any] = json.loads(self._told_of(place).read_text())
         held = place.parent.parent.name if place.parent.name == "mnt" else None
         return Volume(place.name, str(found["name"]), int(found["size"]), held, dict(found["tags"]))
 

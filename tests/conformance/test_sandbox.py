@@ -35,6 +35,23 @@ class TestProcesses(ComputeSuite):
         other.stop(made.id)
         assert compute.machine(made.id).state == "stopped"
 
+    def test_what_a_machine_lays_beside_its_volumes_is_no_volume(self, compute, wanted, tmp_path):
+        """It may write there what it likes: names of volumes, links out, and nothing that is told of it is believed."""
+        made, volume = compute.launch(wanted), compute.create_volume("data", size=1)
+        compute.attach(volume.id, made.id)
+        mounted = tmp_path / "machines" / made.id / "mnt"
+        (mounted / "v-0123456789abcdef").mkdir()
+        (mounted / "v-fedcba9876543210").symlink_to(tmp_path)
+        (mounted / "notes").write_text("x")
+        (mounted / volume.id / ".volume.json").write_text('{"name": "other", "size": 9, "tags": {"a": "b"}}')
+        (told,) = compute.volumes()
+        assert (told.id, told.name, told.size, dict(told.tags), told.machine) == (volume.id, "data", 1, {}, made.id)
+        compute.destroy(made.id)
+        (told,) = compute.volumes()
+        assert (told.id, told.machine) == (volume.id, None)
+        compute.destroy_volume(volume.id)
+        assert list((tmp_path / "volumes").iterdir()) == []
+
     def test_without_bubblewrap_isolation_has_to_be_renounced(self, tmp_path, monkeypatch):
         monkeypatch.setattr("sovbroker_adapters.sandbox.shutil.which", lambda name: None)
         with pytest.raises(ConfigError, match="isolation: none"):
