@@ -33,12 +33,12 @@ from sovbroker.machines import (
     Launch,
     Machine,
     MachineState,
-    PublicKey,
     Size,
     Visibility,
     Volume,
 )
 from sovbroker.ports import Binding, Support
+from sovbroker_adapters.absent import WithoutKeys
 from sovbroker_adapters.settings import Reading
 
 __all__ = ["Sandboxes", "build"]
@@ -97,7 +97,7 @@ def build(binding: Binding) -> ComputeProvider:
     return Sandboxes(binding.target, folder, network=network, isolated=isolated)
 
 
-class Sandboxes:
+class Sandboxes(WithoutKeys):
     """The sandboxes in a folder. Several processes may share it."""
 
     def __init__(self, target: str, folder: Path, *, network: bool, isolated: bool) -> None:
@@ -145,7 +145,7 @@ class Sandboxes:
         if launch.image != HOST:
             raise InvalidArgument(f"{self._target}: there is no image `{launch.image}`; there is `{HOST}`")
         if launch.key is not None:
-            raise self._lacks(ComputeFeature.KEYS)
+            self.lacks(ComputeFeature.KEYS)
         if launch.attested is not None:
             raise NotSupported(f"no sandbox proves `{launch.attested}`", target=self._target)
         place = self._folder / "machines" / launch.token
@@ -201,18 +201,6 @@ class Sandboxes:
             (place / FACTS).unlink()
             shutil.rmtree(place)
 
-    def import_key(self, name: str, public: str) -> PublicKey:  # noqa: ARG002 - nobody logs in, whoever asks
-        """See `ComputeProvider.import_key`: there is nobody to log in to."""
-        raise self._lacks(ComputeFeature.KEYS)
-
-    def public_keys(self) -> Sequence[PublicKey]:
-        """See `ComputeProvider.public_keys`."""
-        raise self._lacks(ComputeFeature.KEYS)
-
-    def delete_key(self, key: str) -> None:  # noqa: ARG002 - as above
-        """See `ComputeProvider.delete_key`."""
-        raise self._lacks(ComputeFeature.KEYS)
-
     def volumes(self) -> Sequence[Volume]:
         """See `ComputeProvider.volumes`."""
         held = [volume for own in self._places() for volume in self._held(own)]
@@ -260,9 +248,6 @@ class Sandboxes:
 
     def close(self) -> None:
         """See `ComputeProvider.close`. The machines live on."""
-
-    def _lacks(self, feature: ComputeFeature) -> NotSupported:
-        return NotSupported(f"`{feature}` is absent here", target=self._target)
 
     @contextmanager
     def _locked(self) -> Generator[None]:

@@ -6,27 +6,25 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError
 from sovbroker.machines import (
-    NO_TAGS,
     ComputeFeature,
     Image,
     ImageSource,
     Launch,
     Machine,
     MachineState,
-    PublicKey,
     Size,
     Visibility,
-    Volume,
 )
 from sovbroker.ports import Support
+from sovbroker_adapters.absent import WithoutKeys, WithoutVolumes
 from sovbroker_adapters.answers import broken, entries, number, read, text
 from sovbroker_adapters.clevercloud.client import Connection
-from sovbroker_adapters.launches import check_launch, lacking, named
+from sovbroker_adapters.launches import check_launch, named
 
 __all__ = ["Applications"]
 
@@ -45,7 +43,7 @@ TAGS: Final = "SOVBROKER_TAGS"
 MIB: Final = 1 << 20
 
 
-class Applications:
+class Applications(WithoutKeys, WithoutVolumes):
     """The `ComputeProvider` of one organisation in one zone."""
 
     def __init__(self, connection: Connection) -> None:
@@ -120,12 +118,12 @@ class Applications:
     def start(self, machine: str) -> None:
         """See `ComputeProvider.start`: not here, as nothing is stopped."""
         del machine
-        self._lacks(ComputeFeature.STOP)
+        self.lacks(ComputeFeature.STOP)
 
     def stop(self, machine: str) -> None:
         """See `ComputeProvider.stop`: not here, as no disk would be kept."""
         del machine
-        self._lacks(ComputeFeature.STOP)
+        self.lacks(ComputeFeature.STOP)
 
     def reboot(self, machine: str) -> None:
         """See `ComputeProvider.reboot`. It is deployed again."""
@@ -141,44 +139,6 @@ class Applications:
         self._connection.act("DELETE", self._path(machine))
         if self._listed(machine) is not None:
             raise broken(f"that it destroyed `{machine}`, which is still there", target=self.target)
-
-    def import_key(self, name: str, public: str) -> PublicKey:
-        """See `ComputeProvider.import_key`: not here."""
-        del name, public
-        self._lacks(ComputeFeature.KEYS)
-
-    def public_keys(self) -> Sequence[PublicKey]:
-        """See `ComputeProvider.public_keys`: not here."""
-        self._lacks(ComputeFeature.KEYS)
-
-    def delete_key(self, key: str) -> None:
-        """See `ComputeProvider.delete_key`: not here."""
-        del key
-        self._lacks(ComputeFeature.KEYS)
-
-    def volumes(self) -> Sequence[Volume]:
-        """See `ComputeProvider.volumes`: not here."""
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def create_volume(self, name: str, *, size: int, tags: Mapping[str, str] = NO_TAGS) -> Volume:
-        """See `ComputeProvider.create_volume`: not here."""
-        del name, size, tags
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def attach(self, volume: str, machine: str) -> None:
-        """See `ComputeProvider.attach`: not here."""
-        del volume, machine
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def detach(self, volume: str) -> None:
-        """See `ComputeProvider.detach`: not here."""
-        del volume
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def destroy_volume(self, volume: str) -> None:
-        """See `ComputeProvider.destroy_volume`: not here."""
-        del volume
-        self._lacks(ComputeFeature.VOLUMES)
 
     def visibility(self) -> Visibility:
         """See `ComputeProvider.visibility`: the organisation is the canary; nothing counts in another way."""
@@ -242,9 +202,6 @@ class Applications:
         every = self._connection.listed(f"{self._path(machine)}/env")
         pairs = [read(lambda one: (text(one, "name"), str(one["value"])), each, target=self.target) for each in every]
         return read(lambda one: _machine(one, _tags(dict(pairs).get(TAGS, "{}"))), found, target=self.target)
-
-    def _lacks(self, feature: ComputeFeature) -> NoReturn:
-        raise lacking(feature, CAPABILITIES, target=self.target)
 
 
 def _tags(told: str) -> dict[str, str]:

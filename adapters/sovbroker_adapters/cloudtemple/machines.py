@@ -7,27 +7,25 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import quote
 
 from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError
 from sovbroker.machines import (
-    NO_TAGS,
     ComputeFeature,
     Image,
     ImageSource,
     Launch,
     Machine,
     MachineState,
-    PublicKey,
     Size,
     Visibility,
-    Volume,
 )
 from sovbroker.ports import Support
+from sovbroker_adapters.absent import WithoutKeys, WithoutVolumes
 from sovbroker_adapters.answers import broken, number, read, text
 from sovbroker_adapters.cloudtemple.client import Connection
-from sovbroker_adapters.launches import check_launch, lacking, named
+from sovbroker_adapters.launches import check_launch, named
 
 __all__ = ["CloudTempleMachines"]
 
@@ -55,7 +53,7 @@ STATES: Final[Mapping[str, MachineState]] = MappingProxyType(
 SCRIPT: Final = "/var/lib/sovbroker/first-start"
 
 
-class CloudTempleMachines:
+class CloudTempleMachines(WithoutKeys, WithoutVolumes):
     """The `ComputeProvider` of one tenant in one availability zone."""
 
     def __init__(self, connection: Connection) -> None:
@@ -134,7 +132,7 @@ class CloudTempleMachines:
     def reboot(self, machine: str) -> None:
         """See `ComputeProvider.reboot`: not here."""
         del machine
-        self._lacks(ComputeFeature.REBOOT)
+        self.lacks(ComputeFeature.REBOOT)
 
     def destroy(self, machine: str) -> None:
         """See `ComputeProvider.destroy`. One that runs is switched off first."""
@@ -147,44 +145,6 @@ class CloudTempleMachines:
         self._connection.settle(
             lambda: self._listed(machine), lambda one: one is None, f"the destruction of `{machine}`"
         )
-
-    def import_key(self, name: str, public: str) -> PublicKey:
-        """See `ComputeProvider.import_key`: not here."""
-        del name, public
-        self._lacks(ComputeFeature.KEYS)
-
-    def public_keys(self) -> Sequence[PublicKey]:
-        """See `ComputeProvider.public_keys`: not here."""
-        self._lacks(ComputeFeature.KEYS)
-
-    def delete_key(self, key: str) -> None:
-        """See `ComputeProvider.delete_key`: not here."""
-        del key
-        self._lacks(ComputeFeature.KEYS)
-
-    def volumes(self) -> Sequence[Volume]:
-        """See `ComputeProvider.volumes`: not here, as no disk is without a machine."""
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def create_volume(self, name: str, *, size: int, tags: Mapping[str, str] = NO_TAGS) -> Volume:
-        """See `ComputeProvider.create_volume`: not here."""
-        del name, size, tags
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def attach(self, volume: str, machine: str) -> None:
-        """See `ComputeProvider.attach`: not here."""
-        del volume, machine
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def detach(self, volume: str) -> None:
-        """See `ComputeProvider.detach`: not here."""
-        del volume
-        self._lacks(ComputeFeature.VOLUMES)
-
-    def destroy_volume(self, volume: str) -> None:
-        """See `ComputeProvider.destroy_volume`: not here."""
-        del volume
-        self._lacks(ComputeFeature.VOLUMES)
 
     def visibility(self) -> Visibility:
         """See `ComputeProvider.visibility`: the availability zone is the canary; nothing counts in another way."""
@@ -248,9 +208,6 @@ class CloudTempleMachines:
         every = self._connection.listed(f"/tag/v1/tags/resources/{quote(machine, safe='')}")
         pairs = [read(lambda one: (text(one, "key"), str(one["value"])), each, target=self.target) for each in every]
         return read(lambda one: _machine(one, dict(pairs)), found, target=self.target)
-
-    def _lacks(self, feature: ComputeFeature) -> NoReturn:
-        raise lacking(feature, CAPABILITIES, target=self.target)
 
 
 def cloud_config(script: bytes) -> str:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 
 from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, NotSupported
 from sovbroker.machines import (
@@ -18,16 +18,16 @@ from sovbroker.machines import (
     Launch,
     Machine,
     MachineState,
-    PublicKey,
     Size,
     Visibility,
     Volume,
 )
 from sovbroker.ports import Support
+from sovbroker_adapters.absent import WithoutKeys
 from sovbroker_adapters.answers import broken, entries, entry, read, text
 from sovbroker_adapters.gce import told
 from sovbroker_adapters.gce.client import Connection
-from sovbroker_adapters.launches import check_launch, check_size, gibibytes, lacking, named
+from sovbroker_adapters.launches import check_launch, check_size, gibibytes, named
 
 __all__ = ["GceMachines"]
 
@@ -51,7 +51,7 @@ NOTHING_HERE: Final = "NO_RESULTS_ON_PAGE"
 DISK_TYPE: Final = "pd-balanced"
 
 
-class GceMachines:
+class GceMachines(WithoutKeys):
     """The `ComputeProvider` of one project in one region."""
 
     def __init__(self, connection: Connection) -> None:
@@ -143,20 +143,6 @@ class GceMachines:
         with suppress(NotFound):
             path = self._path("instances", machine)
             self._connection.change("DELETE", path, of=path)
-
-    def import_key(self, name: str, public: str) -> PublicKey:
-        """Raise NotSupported: there are no keys by themselves here."""
-        del name, public
-        self._lacks_keys()
-
-    def public_keys(self) -> Sequence[PublicKey]:
-        """Raise NotSupported, as `import_key`."""
-        self._lacks_keys()
-
-    def delete_key(self, key: str) -> None:
-        """Raise NotSupported, as `import_key`."""
-        del key
-        self._lacks_keys()
 
     def volumes(self) -> Sequence[Volume]:
         """See `ComputeProvider.volumes`: in all zones of the region. The machines' own disks are among them."""
@@ -350,6 +336,3 @@ class GceMachines:
     def _act(self, machine: str, action: str) -> None:
         path = self._path("instances", machine)
         self._connection.change("POST", f"{path}/{action}", of=path)
-
-    def _lacks_keys(self) -> NoReturn:
-        raise lacking(ComputeFeature.KEYS, CAPABILITIES, target=self.target)
