@@ -1,6 +1,8 @@
 """What belongs to one process: made when it is first needed, under a lock, and made anew in a child.
 
-Sockets do not survive a fork, and the sessions of most SDKs may not be made by two threads at once.
+Sockets do not survive a fork, and the sessions of most SDKs may not be made by two threads at once. Nor may a process
+fork while one is made: OpenSSL has locks of its own, and a child waits for ever for one that a thread of its parent had
+(about one child in a hundred, where other threads make TLS contexts without a pause).
 """
 
 from __future__ import annotations
@@ -9,22 +11,15 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 __all__ = ["PerProcess"]
 
 T = TypeVar("T")
 
-_making = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    global _making  # noqa: PLW0603 - a lock can only be replaced
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
+# Recursive, so that what is being made may fork.
+_making: Final = threading.RLock()
+os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
 
 @dataclass(frozen=True, slots=True)
