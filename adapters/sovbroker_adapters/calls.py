@@ -10,10 +10,10 @@ from typing import cast
 import httpx
 
 from sovbroker.errors import SovbrokerError, Unavailable
-from sovbroker.ports import Binding, patience
-from sovbroker_adapters.hosts import check_host
+from sovbroker.ports import Binding
+from sovbroker_adapters.held import held_client
 from sovbroker_adapters.processes import PerProcess
-from sovbroker_adapters.rest import Answer, held_client, whole
+from sovbroker_adapters.rest import Answer, whole
 
 __all__ = ["Caller"]
 
@@ -26,15 +26,12 @@ class Caller:
         self._hosts = binding.hosts
         self._connect = connect
         self._read = read
-        self._clients = PerProcess(lambda: held_client(binding.target))
+        self._clients = PerProcess(self._client)
 
     def call(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """Return the answer, whatever it says. Raises PermissionDenied for another host, Unavailable without one."""
-        check_host(url, hosts=self._hosts, target=self._target)
-        caller = patience()
-        limits = httpx.Timeout(caller.left(self._read), connect=caller.left(self._connect))
         try:
-            with self._clients.get().stream(method, url, content=body, headers=dict(headers), timeout=limits) as got:
+            with self._clients.get().stream(method, url, content=body, headers=dict(headers)) as got:
                 raw = whole(got, within=self._read, target=self._target)
         except SovbrokerError:
             raise
@@ -51,3 +48,6 @@ class Caller:
         client = self._clients.take()
         if client is not None:
             client.close()
+
+    def _client(self) -> httpx.Client:
+        return held_client(self._target, hosts=self._hosts, waits=(self._connect, self._read))

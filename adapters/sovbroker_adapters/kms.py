@@ -19,11 +19,9 @@ at another key no longer opens what was wrapped before.
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
@@ -37,6 +35,7 @@ from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.sessions import PLAIN, hold, isolated
 from sovbroker_adapters.settings import Reading
+from sovbroker_adapters.tls import trust
 
 __all__ = ["KmsService", "build"]
 
@@ -142,7 +141,7 @@ def build(binding: KeyBinding, /) -> KmsService:
             raise ConfigError(f"{name}: the endpoint `{binding.endpoint}` is no URL that begins with https://")
     bundle = reading.path("ca-bundle")
     if bundle is not None:
-        _check_bundle(name, bundle)
+        trust(bundle, target=name)
     return KmsService(binding, reading)
 
 
@@ -287,11 +286,3 @@ def _may_pass(code: str, status: int) -> bool:
     """Whether the same request may succeed later."""
     # An error in what says that it is a success is a broken answer.
     return code in LATER or status in LATER_BY_STATUS or not 300 <= status < 500  # noqa: PLR2004 - HTTP's own
-
-
-def _check_bundle(name: str, bundle: Path) -> None:
-    """Raise ConfigError for certificates that cannot be read."""
-    try:
-        ssl.create_default_context(cafile=str(bundle))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{name}: the certificates `{bundle}` cannot be used: {error}") from error

@@ -29,10 +29,9 @@ from urllib.parse import urlsplit
 from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
-from sovbroker_adapters.hosts import check_host
-from sovbroker_adapters.peers import watch_transport
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
+from sovbroker_adapters.tls import trust
 
 if TYPE_CHECKING:
     import httpx
@@ -70,10 +69,10 @@ def build(binding: KeyBinding, /) -> OkmsService:
 class OkmsService:
     """A `KeyService` over one service key. Safe for threads and after a fork; not picklable."""
 
-    def __init__(self, binding: KeyBinding, trust: ssl.SSLContext, *, timeout: int) -> None:
+    def __init__(self, binding: KeyBinding, trusted: ssl.SSLContext, *, timeout: int) -> None:
         self.name = binding.name
         self._binding = binding
-        self._trust = trust
+        self._trusted = trusted
         self._timeout = timeout
         self._clients = PerProcess(self._client)
         domain, key = binding.key.split("/")
@@ -121,7 +120,6 @@ class OkmsService:
         httpx = import_module("httpx")
         url = self._root + operation
         try:
-            check_host(url, hosts=self._binding.hosts, target=self.name)
             answer = self._clients.get().post(url, json=body)
         except PermissionDenied as error:
             raise KeyUnavailable(f"{self._where} is out of reach: {error}") from error
@@ -149,11 +147,10 @@ class OkmsService:
         return KeyUnavailable(f"{self._where}: {why} (status {status}{f', {code}' if code else ''})")
 
     def _client(self) -> httpx.Client:
-        import httpx  # noqa: PLC0415 - the SDK is loaded when it is needed
+        from sovbroker_adapters.held import held_client  # noqa: PLC0415 - httpx is loaded when it is needed
 
-        transport = httpx.HTTPTransport(verify=self._trust, trust_env=False)
-        watch_transport(transport, target=self.name)
-        return httpx.Client(transport=transport, timeout=self._timeout, trust_env=False, follow_redirects=False)
+        waits = (self._timeout, self._timeout)
+        return held_client(self.name, hosts=self._binding.hosts, waits=waits, trusted=self._trusted)
 
 
 def _trust(name: str, reading: Reading) -> ssl.SSLContext:
@@ -164,8 +161,7 @@ def _trust(name: str, reading: Reading) -> ssl.SSLContext:
     try:
         if key.stat().st_mode & OTHERS:
             raise ConfigError(f"{name}: the private key `{key}` can be read by others; run `chmod 600 {key}`")
-        context = ssl.create_default_context(cafile=None if bundle is None else str(bundle))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = trust(bundle, target=name)
         # Without a function to ask, an encrypted key would stop and ask on the terminal.
         context.load_cert_chain(Path(certificate), Path(key), password=lambda: "")
     except (OSError, ssl.SSLError) as error:

@@ -1,34 +1,30 @@
-"""JSON over HTTP: one request, one whole answer, from the hosts of a target and nobody else. Needs httpx and certifi.
+"""JSON over HTTP: one request, one whole answer, from the hosts of a target and nobody else. Needs httpx.
 
-No proxies, cookies or redirects, nothing of the environment; every URL is looked at before it is asked, and who answers
-before a byte is sent. A status that was not asked for is an error.
+A status that was not asked for is an error.
 """
 
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import MappingProxyType
 from typing import Final, cast
 from urllib.parse import urlsplit
 
-import certifi
 import httpx
 
 from sovbroker.errors import ConfigError, PermissionDenied, SovbrokerError, StoreError, Unavailable
 from sovbroker.ports import Binding, patience
 from sovbroker_adapters.attempts import pauses
-from sovbroker_adapters.hosts import check_host
-from sovbroker_adapters.peers import own_machine, watch_transport
+from sovbroker_adapters.held import held_client
+from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
-__all__ = ["WAITS", "Answer", "Call", "Rest", "by_status", "endpoint_of", "held_client", "whole"]
+__all__ = ["WAITS", "Answer", "Call", "Rest", "by_status", "endpoint_of", "whole"]
 
 WAITS: Final = ("connect-timeout", "read-timeout", "attempts")
 """The names of the settings that a `Rest` reads."""
@@ -105,17 +101,12 @@ class Rest:
             client.close()
 
     def _once(self, call: Call) -> Answer:
-        check_host(call.url, hosts=self._hosts, target=self._target)
         headers = {"Accept": "application/json", **call.headers, **(call.signed() if call.signed else {})}
         content = None if call.body is None else json.dumps(call.body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
-        caller = patience()
-        limits = httpx.Timeout(caller.left(self._read), connect=caller.left(self._connect))
         try:
-            with self._clients.get().stream(
-                call.method, call.url, content=content, headers=headers, timeout=limits
-            ) as said:
+            with self._clients.get().stream(call.method, call.url, content=content, headers=headers) as said:
                 body = whole(said, within=self._read, target=self._target)
         except SovbrokerError:
             raise
@@ -132,7 +123,7 @@ class Rest:
         return answer
 
     def _client(self) -> httpx.Client:
-        return held_client(self._target)
+        return held_client(self._target, hosts=self._hosts, waits=(self._connect, self._read))
 
 
 def whole(said: httpx.Response, *, within: float, target: str) -> bytes:
@@ -144,23 +135,6 @@ def whole(said: httpx.Response, *, within: float, target: str) -> bytes:
             raise Unavailable(f"an answer of more than {ANSWER_MAX >> 20} MiB", target=target)
         patience().left(within)
     return bytes(body)
-
-
-def held_client(target: str) -> httpx.Client:
-    """Return a client that looks at who answers, follows nobody, keeps nothing, and listens to no environment."""
-    # Not `ssl.create_default_context`: it listens to variables of the environment.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(cafile=certifi.where())
-    transport = httpx.HTTPTransport(verify=context, trust_env=False)
-    watch_transport(transport, target=target)
-    return httpx.Client(
-        transport=transport,
-        headers={"Accept-Encoding": "identity", "User-Agent": "sovbroker"},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        follow_redirects=False,
-        trust_env=False,
-    )
 
 
 def endpoint_of(binding: Binding) -> str:

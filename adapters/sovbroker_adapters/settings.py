@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from sovbroker.errors import ConfigError
 from sovbroker.ports import Binding, Feature, Limits, Support
 
-__all__ = ["LIMITS", "Reading"]
+__all__ = ["LIMITS", "SCHEMES", "Reading"]
 
 LIMITS: Final = tuple(f.name for f in fields(Limits))
 """The names of the settings that are fields of `Limits`."""
 
 SCHEMES: Final = ("https", "http")
+"""The schemes that an endpoint may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Reading:
 
     def limits(self, preset: Limits) -> Limits:
         """Return `preset` with the limits that the settings change."""
-        return Limits(**{name: self.number(name, getattr(preset, name)) for name in LIMITS})
+        return replace(preset, **{name: self.number(name, 1) for name in LIMITS if name in self.binding.settings})
 
     def capabilities(
         self,

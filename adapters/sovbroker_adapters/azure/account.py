@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from sovbroker.errors import ConfigError
+from sovbroker.errors import ConfigError, PermissionDenied
 from sovbroker.ports import Binding
 from sovbroker_adapters.azure.settings import Settings
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.settings import SCHEMES
 
-__all__ = ["PORTS", "Account", "bracketed"]
+__all__ = ["Account"]
 
-PORTS: Final = {"https": 443, "http": 80}
 NAME: Final = re.compile(r"[a-z0-9]{3,24}")
 CONTAINER: Final = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -62,11 +63,11 @@ class Checking:
             raise self.wrong("an Azure target needs the endpoint of its account")
         url = urlsplit(given)
         host = (url.hostname or "").lower()
-        if url.scheme not in PORTS or not host or url.query or url.fragment or url.username is not None:
+        if url.scheme not in SCHEMES or not host or url.query or url.fragment or url.username is not None:
             raise self.wrong(f"the endpoint `{host or given}` is not of the form https://ACCOUNT.blob.SUFFIX")
         for name in {host, *(urlsplit(f"//{allowed}").hostname or "" for allowed in binding.hosts)}:
             self._check_cloud(name)
-        self._check_allowed(host, url.port or PORTS[url.scheme], url.scheme)
+        self._check_allowed(given, host)
         name = self._name(host, url.path.strip("/"))
         root = f"{url.scheme}://{url.netloc.lower()}"
         key, sas = self._secrets(host)
@@ -80,14 +81,14 @@ class Checking:
         if ".blob." in host:
             raise self.wrong(f"`{host}` belongs to another cloud; the accounts of this one end in `.blob.{suffix}`")
 
-    def _check_allowed(self, host: str, port: int, scheme: str) -> None:
+    def _check_allowed(self, endpoint: str, host: str) -> None:
         suffix = self.settings.suffix
         if suffix is not None and not self.settings.in_path and not host.endswith(f".blob.{suffix}"):
             raise self.wrong(f"the endpoint `{host}` is not `ACCOUNT.blob.{suffix}`")
-        allowed = {name.lower() for name in self.binding.hosts}
-        shown = bracketed(host)
-        if f"{shown}:{port}" not in allowed and not (PORTS[scheme] == port and {host, shown} & allowed):
-            raise self.wrong(f"the endpoint `{shown}:{port}` is not among the hosts of this target")
+        try:
+            check_host(endpoint, hosts=self.binding.hosts, target=self.binding.target)
+        except PermissionDenied as error:
+            raise self.wrong(f"the endpoint `{endpoint}` is not among the hosts of this target") from error
 
     def _name(self, host: str, path: str) -> str:
         """Return the account's name, from wherever it is given: all have to agree."""
@@ -134,8 +135,3 @@ class Checking:
     def wrong(self, why: str) -> ConfigError:
         """Return the error of this binding."""
         return ConfigError(f"{self.binding.target}: {why}")
-
-
-def bracketed(host: str) -> str:
-    """Return a host as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host

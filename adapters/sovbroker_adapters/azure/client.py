@@ -5,20 +5,17 @@ The client is made when it is first needed, under a lock, and again in a child p
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, PermissionDenied, Unavailable
+from sovbroker.errors import ConfigError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.attempts import pauses
-from sovbroker_adapters.azure.account import PORTS, Account, bracketed
+from sovbroker_adapters.azure.account import Account
 from sovbroker_adapters.azure.settings import Settings
-from sovbroker_adapters.hosts import link_local
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.processes import PerProcess
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, ContainerClient
@@ -28,26 +25,6 @@ __all__ = ["Connection"]
 T = TypeVar("T")
 
 
-_making = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    global _making  # noqa: PLW0603 - a lock can only be replaced
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
-
-
-@dataclass(slots=True)
-class _Made:
-    """A client and the process that it belongs to."""
-
-    client: ContainerClient
-    pid: int
-
-
 class Connection:
     """One container of one account. Safe for threads and after a fork; not picklable, as it holds secrets."""
 
@@ -55,9 +32,9 @@ class Connection:
         self.target = binding.target
         self.container = binding.container
         self.account = account
-        self._hosts = frozenset(name.lower() for name in binding.hosts)
+        self._hosts = binding.hosts
         self._settings = settings
-        self._made: _Made | None = None
+        self._clients = PerProcess(self._make)
 
     def __repr__(self) -> str:
         """Name the container, and no secret."""
@@ -103,30 +80,17 @@ class Connection:
 
     def client(self) -> ContainerClient:
         """Return the client of this process."""
-        made = self._made
-        if made is None or made.pid != os.getpid():
-            with _making:
-                made = self._made
-                if made is None or made.pid != os.getpid():
-                    made = self._made = _Made(self._make(), os.getpid())
-        return made.client
+        return self._clients.get()
 
     def close(self) -> None:
         """Close the connections of this process."""
-        made, self._made = self._made, None
-        if made is not None and made.pid == os.getpid():
-            made.client.close()
+        client = self._clients.take()
+        if client is not None:
+            client.close()
 
     def check_host(self, url: str) -> None:
         """Raise PermissionDenied unless `url` leads to a host of this target."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        port = parts.port or PORTS.get(parts.scheme, 0)
-        usual = PORTS.get(parts.scheme) == port
-        named = f"{bracketed(host)}:{port}" in self._hosts or (usual and bool({host, bracketed(host)} & self._hosts))
-        if link_local(host) or not named:
-            message = f"nothing was sent: `{host}:{port}` is not a host of this target"
-            raise PermissionDenied(message, target=self.target)
+        check_host(url, hosts=self._hosts, target=self.target)
 
     def _make(self) -> ContainerClient:
         from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential  # noqa: PLC0415 - lazily

@@ -8,8 +8,6 @@ do not survive a fork.
 from __future__ import annotations
 
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +22,11 @@ from sovbroker.ports import Binding, patience
 from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.gcs.bodies import Outgoing, read_all
 from sovbroker_adapters.gcs.failures import Asked, failure, names_object, refusal
-from sovbroker_adapters.gcs.hosts import check_host, check_token_url
-from sovbroker_adapters.gcs.identity import Identity, credentials_of, domain_of
+from sovbroker_adapters.gcs.identity import Identity, check_token_url, credentials_of, domain_of
 from sovbroker_adapters.gcs.session import guarded_session
 from sovbroker_adapters.gcs.settings import Settings
+from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.processes import PerProcess
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -39,17 +38,6 @@ Answer = Mapping[str, Any]
 
 ERRORS_FROM: Final = 300
 NOT_SATISFIABLE: Final = 416
-
-_making = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    global _making  # noqa: PLW0603 - a lock can only be replaced
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +62,6 @@ class Call:
 class _Made:
     """What belongs to one process."""
 
-    pid: int
     client: Any
     session: Session
     identity: Identity
@@ -89,7 +76,8 @@ class Connection:
         self._binding = binding
         self._settings = settings
         # At once: that credentials are of another universe is to be found out before anything is stored.
-        self._made: _Made | None = self._make()
+        self._owns = PerProcess(self._make)
+        self._owns.get()
 
     def __repr__(self) -> str:
         """Name the bucket, and no secret."""
@@ -131,7 +119,7 @@ class Connection:
 
     def sign(self, key: str, *, seconds: int) -> str:
         """Return a link that reads an object for so many seconds. Makes no request."""
-        made = self._mine()
+        made = self._owns.get()
         blob = made.client.bucket(self.bucket).blob(key)
         try:
             url = str(blob.generate_signed_url(version="v4", expiration=seconds, method="GET"))
@@ -147,12 +135,12 @@ class Connection:
     @property
     def signs(self) -> bool:
         """Whether links can be signed."""
-        return self._mine().identity.signs
+        return self._owns.get().identity.signs
 
     def close(self) -> None:
         """Close the connections of this process."""
-        made, self._made = self._made, None
-        if made is not None and made.pid == os.getpid():
+        made = self._owns.take()
+        if made is not None:
             made.session.close()
             made.identity.close()
 
@@ -172,7 +160,7 @@ class Connection:
 
     def _send(self, call: Call, asked: Asked) -> Response:
         """Send a request once; an answer with an error's status is raised as an error of ours."""
-        made = self._mine()
+        made = self._owns.get()
         headers = {"User-Agent": "sovbroker", "Accept-Encoding": "identity", **call.headers}
         token = made.identity.token()
         if token is not None:
@@ -214,16 +202,6 @@ class Connection:
             # The credentials may read objects and not list them: then the first answer stands.
             return
 
-    def _mine(self) -> _Made:
-        """Return what belongs to this process."""
-        made = self._made
-        if made is None or made.pid != os.getpid():
-            with _making:
-                made = self._made
-                if made is None or made.pid != os.getpid():
-                    made = self._made = self._make()
-        return made
-
     def _make(self) -> _Made:
         settings, target = self._settings, self.target
         verify = True if settings.ca_bundle is None else str(settings.ca_bundle)
@@ -247,4 +225,4 @@ class Connection:
                 if theirs != settings.universe
                 else f"{target}: the SDK refuses this target: {error}"
             ) from error
-        return _Made(os.getpid(), client, session, Identity(credentials, tokens))
+        return _Made(client, session, Identity(credentials, tokens))

@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError
+from sovbroker.errors import ConfigError, PermissionDenied
 from sovbroker.ports import Binding
 from sovbroker_adapters.gcs.settings import DEFAULT_UNIVERSE, Settings
+from sovbroker_adapters.hosts import link_local
 from sovbroker_adapters.keyfiles import chosen, file_text, given_key, parsed
 
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["Identity", "credentials_of", "domain_of"]
+__all__ = ["Identity", "check_token_url", "credentials_of", "domain_of"]
 
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 KEY_FIELDS: Final = ("client_email", "private_key", "private_key_id")
@@ -115,3 +117,10 @@ def _ambient_file() -> Path:
         return Path(named)
     folder = os.environ.get("CLOUDSDK_CONFIG")
     return (Path(folder) if folder else Path.home() / ".config" / "gcloud") / "application_default_credentials.json"
+
+
+def check_token_url(url: str, *, endpoint: str, target: str) -> None:
+    """Raise PermissionDenied unless `url` is just the token endpoint."""
+    parts = urlsplit(url)
+    if url != endpoint or link_local(parts.hostname or ""):
+        raise PermissionDenied(f"nothing was sent: `{parts.netloc}` gives no tokens for this target", target=target)

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
-from sovbroker.ports import Binding, patience
+from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries
 from sovbroker_adapters.attempts import pauses
-from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.held import held_client
 from sovbroker_adapters.outscale.signing import signed
-from sovbroker_adapters.peers import watch_transport
 from sovbroker_adapters.processes import PerProcess
+from sovbroker_adapters.rest import whole
 from sovbroker_adapters.settings import Reading
 
 __all__ = ["Connection"]
@@ -90,7 +90,6 @@ class Connection:
 
     def _once(self, action: str, body: bytes) -> Mapping[str, Any]:
         url = f"{self._root}/{action}"
-        check_host(url, hosts=self._binding.hosts, target=self.target)
         parts, secrets = urlsplit(url), self._binding.credentials
         headers = signed(
             body,
@@ -101,17 +100,16 @@ class Connection:
             secret_key=secrets.get("secret_key") or "",
             now=datetime.now(UTC),
         )
-        caller = patience()
-        limits = httpx.Timeout(caller.left(self._read), connect=caller.left(self._connect))
         try:
-            answer = self._clients.get().post(url, content=body, headers=headers, timeout=limits)
+            with self._clients.get().stream("POST", url, content=body, headers=headers) as answer:
+                said = whole(answer, within=self._read, target=self.target)
         except SovbrokerError:
             raise
         except (httpx.HTTPError, OSError) as error:
             raise Unavailable(f"no whole answer of the provider: {type(error).__name__}", target=self.target) from error
         told: object = None
-        with suppress(ValueError):
-            told = cast("object", answer.json())
+        with suppress(ValueError, RecursionError):
+            told = cast("object", json.loads(said))
         if answer.status_code != OK:
             raise self._failure(answer.status_code, told)
         found = _object(told)
@@ -142,9 +140,7 @@ class Connection:
                 return Unavailable(message, target=self.target)
 
     def _client(self) -> httpx.Client:
-        transport = httpx.HTTPTransport(trust_env=False)
-        watch_transport(transport, target=self.target)
-        return httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
+        return held_client(self.target, hosts=self._binding.hosts, waits=(self._connect, self._read))
 
 
 def _object(told: object) -> dict[str, Any]:

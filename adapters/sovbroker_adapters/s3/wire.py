@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from sovbroker.errors import InvalidArgument
 from sovbroker.ports import patience
 from sovbroker_adapters.peers import check_peer
+from sovbroker_adapters.tls import trust
 
 __all__ = ["Body", "Wire"]
 
@@ -82,7 +83,7 @@ class Wire:
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
         if parts.scheme == "https":
-            self._context = ssl.create_default_context(cafile=certificates)
+            self._context = trust(certificates, target=target)
             self._context.set_alpn_protocols(["http/1.1"])
 
     def __reduce__(self) -> tuple[object, ...]:

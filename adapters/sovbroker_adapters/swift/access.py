@@ -14,6 +14,7 @@ from sovbroker.ports import Binding
 from sovbroker_adapters.keystone import question
 from sovbroker_adapters.peers import own_machine
 from sovbroker_adapters.swift.settings import Settings
+from sovbroker_adapters.tls import trust
 
 __all__ = ["Access", "origin"]
 
@@ -60,11 +61,11 @@ class Checking:
         """Return the access."""
         binding, settings = self.binding, self.settings
         try:
-            wire = import_module("sovbroker_adapters.swift.wire")
+            import_module("httpx")
         except ModuleNotFoundError as error:
             raise ConfigError(MISSING) from error
         if settings.ca_bundle is not None:
-            wire.trust(settings.ca_bundle)
+            trust(settings.ca_bundle, target=binding.target)
         name = binding.container
         if not name or "/" in name or len(name.encode()) > CONTAINER_MAX or name in {".", ".."}:
             raise self.wrong(f"`{name}` is no name of a container: 1 to {CONTAINER_MAX} bytes without a slash")

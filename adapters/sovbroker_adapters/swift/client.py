@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -15,12 +14,14 @@ from sovbroker.errors import Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.attempts import pauses
 from sovbroker_adapters.hosts import check_host
+from sovbroker_adapters.keystone import unsaid
 from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.swift.access import Access
 from sovbroker_adapters.swift.answers import whole
 from sovbroker_adapters.swift.calls import Call
 from sovbroker_adapters.swift.names import quoted
 from sovbroker_adapters.swift.settings import Settings
+from sovbroker_adapters.tls import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,10 +200,17 @@ class Connection:
         return Asking(self.target, self.access, self._binding.region, self._settings.interface)
 
     def _make(self) -> Own:
-        from sovbroker_adapters.swift.wire import make  # noqa: PLC0415 - httpx is loaded when it is needed
+        from sovbroker_adapters.held import held_client  # noqa: PLC0415 - httpx is loaded when it is needed
 
-        check = partial(check_host, hosts=self._binding.hosts, target=self.target)
-        return Own(make(self._settings, check, target=self.target))
+        settings = self._settings
+        unsaid()
+        client = held_client(
+            self.target,
+            hosts=self._binding.hosts,
+            waits=(settings.connect_timeout, settings.read_timeout),
+            trusted=trust(settings.ca_bundle, target=self.target),
+        )
+        return Own(client)
 
 
 def _drain(answer: httpx.Response) -> None:

@@ -8,6 +8,7 @@ where an object of the same name comes. `hosts` are the only hosts that a reques
 `letters`          `lower` (default), `any`             `lower`: upper-case ones are spelled: servers may fold them
 `digests`          `sha1` (default), `md5`, `none`      which digest is compared with the one that the server may tell
 `etags`            `opaque` (default), `digest`         `digest`: every ETag is that digest, or nothing is read
+`trash`            `keep` (default), `skip`             `skip`: ask a Nextcloud to remove for good what is removed
 `anonymous`        bool                                 send no credentials
 `cleartext`        bool                                 let credentials go to another machine over `http://`
 `attempts`         int (default 3)                      how often a call that may be repeated is made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -125,21 +125,36 @@ class WebdavReader:
 
     @classmethod
     def over(
-        cls, response: httpx.Response, key: str, span: tuple[int, int] | None, *, digest: Digest, target: str
+        cls,
+        response: httpx.Response,
+        key: str,
+        span: tuple[int, int] | None,
+        *,
+        digest: Digest,
+        target: str,
+        size: Callable[[], int],
     ) -> WebdavReader:
         """Return a reader of what was asked for, whatever part of the object the answer holds.
 
+        `size` asks how long the object is, for servers that do not say it beside the body: some do not of an empty one.
         Raises InvalidArgument for a range beyond the end, and Unavailable for an answer to another question.
         """
         try:
-            return cls._checked(response, key, span, digest, target)
+            return cls._checked(response, key, span, digest=digest, target=target, ask=size)
         except BaseException:
             response.close()
             raise
 
     @classmethod
     def _checked(
-        cls, response: httpx.Response, key: str, span: tuple[int, int] | None, digest: Digest, target: str
+        cls,
+        response: httpx.Response,
+        key: str,
+        span: tuple[int, int] | None,
+        *,
+        digest: Digest,
+        target: str,
+        ask: Callable[[], int],
     ) -> WebdavReader:
         def broken(why: str) -> Unavailable:
             return Unavailable(f"`{key}`: {why}", target=target, key=key)
@@ -153,25 +168,25 @@ class WebdavReader:
         partial = response.status_code == PARTIAL
         found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", "")) if partial else None
         length = headers.get("Content-Length", "")
-        if not LENGTH.fullmatch(length) and (length or not partial):
+        if length and not LENGTH.fullmatch(length):
             raise broken("the store did not say how long it is")
         if partial and found is None:
             raise broken("the store did not say which range it sent")
-        size = int(length) if found is None else int(found[3])
+        size = int(found[3]) if found is not None else int(length) if length else ask()
         info = ObjectInfo(key, size, etag_of(headers.get("ETag", "")), time_of(headers.get("Last-Modified", "")))
         offset, wanted = clip(span, size=size)
-        if found is not None:
-            sent = int(length) if length else wanted
-            if (int(found[1]), int(found[2]), sent) != (offset, offset + wanted - 1, wanted):
-                raise broken("the store answered another range than was asked for")
-        # A server that does not know ranges sends all of it.
+        first, last = (0, size - 1) if found is None else (int(found[1]), int(found[2]))
+        told_right = not length or int(length) == last - first + 1
+        if not (first <= offset and offset + wanted - 1 <= last < size and told_right) and size:
+            raise broken("the store answered another range than was asked for")
+        # A server that does not know ranges sends all of it; some send more than they were asked for.
         told = digest.told(headers.get("OC-Checksum", ""), info.etag)
         if digest.in_etags and told is None:
             # Such a server says nothing where it sees the file change under its hands.
             raise broken("the store did not tell its digest")
         whole = told is not None and wanted == size
         expected = (digest.begin() if whole else None, told)
-        return cls(response, info, skip=0 if partial else offset, length=wanted, told=expected, target=target)
+        return cls(response, info, skip=offset - first, length=wanted, told=expected, target=target)
 
     def read(self, size: int = -1, /) -> bytes:
         """See `Reader.read`."""

@@ -6,20 +6,18 @@ The client is made when it is first needed, under a lock, and again in a child p
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from sovbroker.errors import Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.attempts import pauses
+from sovbroker_adapters.processes import PerProcess
+from sovbroker_adapters.tls import trust
+from sovbroker_adapters.webdav.bindings import authorization, check_binding
 from sovbroker_adapters.webdav.calls import Call
-from sovbroker_adapters.webdav.hosts import check_binding, check_host
 from sovbroker_adapters.webdav.multistatus import ASKED, BrokenAnswerError, Entry, entries
 from sovbroker_adapters.webdav.settings import Settings
 
@@ -43,29 +41,11 @@ DONE: Final = {
     "COPY": frozenset({201, 204}),
     "DELETE": frozenset({200, 204}),
 }
+SKIP: Final = {"X-NC-Skip-Trashbin": "true"}
 DRAINED: Final = 64 << 10
 ONE_MAX: Final = 1 << 20
 MANY_MAX: Final = 512 << 20
 MEMBERS_MAX: Final = 1_000_000
-
-_making = threading.Lock()
-
-
-def _forget_lock() -> None:
-    """Start with a free lock in a child: the thread that held it at the fork is not there to release it."""
-    global _making  # noqa: PLW0603 - a lock can only be replaced
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
-
-
-@dataclass(slots=True)
-class _Made:
-    """A client and the process that it belongs to."""
-
-    client: httpx.Client
-    pid: int
 
 
 class Connection:
@@ -80,7 +60,7 @@ class Connection:
         folder = "".join(f"{quote(part, safe='')}/" for part in binding.container.strip("/").split("/"))
         self._root = f"{(binding.endpoint or '').rstrip('/')}/{folder}"
         self._path = unquote(urlsplit(self._root).path)
-        self._made: _Made | None = None
+        self._clients = PerProcess(self._make)
 
     def __repr__(self) -> str:
         """Name the folder, and no secret."""
@@ -158,9 +138,9 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections of this process."""
-        made, self._made = self._made, None
-        if made is not None and made.pid == os.getpid():
-            made.client.close()
+        client = self._clients.take()
+        if client is not None:
+            client.close()
 
     def _repeated(self, call: Call, once: Callable[[], T]) -> T:
         for pause in pauses(self._settings.attempts, again=call.again):
@@ -176,8 +156,9 @@ class Connection:
         """Send a request once. Return an answer that is no error, its body still to come."""
         body = None if call.body is None else cast("bytes | Iterable[bytes]", call.body())
         try:
-            client = self._client()
-            request = client.build_request(call.method, self.url(call.name), headers=dict(call.headers), content=body)
+            client = self._clients.get()
+            headers = {**call.headers, **(SKIP if call.method == "DELETE" and self._settings.trash == "skip" else {})}
+            request = client.build_request(call.method, self.url(call.name), headers=headers, content=body)
             response = client.send(request, stream=True)
         except Exception as error:
             found = self._failure(error, call)
@@ -215,20 +196,17 @@ class Connection:
 
         return failure(error, call, target=self.target)
 
-    def _client(self) -> httpx.Client:
-        """Return the client of this process."""
-        made = self._made
-        if made is None or made.pid != os.getpid():
-            with _making:
-                made = self._made
-                if made is None or made.pid != os.getpid():
-                    made = self._made = _Made(self._make(), os.getpid())
-        return made.client
-
     def _make(self) -> httpx.Client:
-        from sovbroker_adapters.webdav.wire import make  # noqa: PLC0415 - the SDK is loaded when it is needed
+        from sovbroker_adapters.held import held_client  # noqa: PLC0415 - httpx is loaded when it is needed
 
-        return make(self._settings, self._binding.credentials, partial(check_host, self._binding), target=self.target)
+        settings = self._settings
+        return held_client(
+            self.target,
+            hosts=self._binding.hosts,
+            waits=(settings.connect_timeout, settings.read_timeout),
+            trusted=trust(settings.ca_bundle, target=self.target),
+            headers={} if settings.anonymous else authorization(self._binding.credentials),
+        )
 
 
 def _drain(response: httpx.Response) -> int:

@@ -24,8 +24,9 @@ PIECE: Final = 200
 LOWER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-@~")
 ANY: Final = LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 SPELLED: Final = re.compile(r"(?:[A-Za-z0-9._\-@~]|=[0-9a-f]{2})+")
-# What some servers refuse, hide or cut: hidden files, a dot at the end, unfinished uploads, Windows' devices.
-DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+# What some servers refuse, hide or cut: hidden files, a dot at the end, unfinished uploads, Windows' devices, and `0`,
+# which PHP takes for no name.
+DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?|0", re.IGNORECASE)
 UNFINISHED: Final = re.compile(r"(.*)\.((?:file)?part)", re.IGNORECASE)
 
 

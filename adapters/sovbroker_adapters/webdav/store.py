@@ -85,7 +85,9 @@ class WebdavStore:
         if range is not None and response.status_code == NOT_SATISFIABLE:
             response.close()
             raise beyond(range)
-        return WebdavReader.over(response, key, range, digest=self._digest, target=self.target)
+        return WebdavReader.over(
+            response, key, range, digest=self._digest, target=self.target, size=lambda: self._head(key).size
+        )
 
     def put(
         self,

@@ -147,7 +147,7 @@ def test_the_endpoint_is_that_of_the_universe(key_of):
         host = f"storage.{universe}"
         base = keyed(key_of(universe_domain=universe), **{"universe-domain": universe})
         store = build(dataclasses.replace(base, endpoint=None, hosts=frozenset({host})))
-        assert store._connection._made.client.universe_domain == universe
+        assert store._connection._owns.get().client.universe_domain == universe
         url = store.presign("a b", expires=timedelta(minutes=1))
         assert url.startswith(f"https://{host}/bucket/a%20b?")
         store.close()
@@ -336,7 +336,7 @@ def test_a_token_that_is_refused_or_not_to_be_had(user, tokens, wire):
 def test_tokens_are_asked_for_nowhere_else(user, tokens, wire):
     url, asked, _ = tokens
     store = user(attempts=1, **{"token-endpoint": f"{url}/token"})
-    store._connection._mine().identity.credentials._token_uri = f"{url}/other"
+    store._connection._owns.get().identity.credentials._token_uri = f"{url}/other"
     with pytest.raises(PermissionDenied, match="gives no tokens"):
         store.head("key")
     assert asked == []
@@ -367,7 +367,7 @@ def test_nothing_is_sent_to_another_host(proxy, key_of, hosts):
         lambda: list(refused.list()),
         lambda: refused.multipart("a"),
         lambda: refused.presign("a", expires=timedelta(minutes=1)),
-        lambda: refused._connection._made.client.get_bucket("bucket"),
+        lambda: refused._connection._owns.get().client.get_bucket("bucket"),
     ):
         with pytest.raises(PermissionDenied, match="nothing was sent"):
             call()
@@ -462,7 +462,7 @@ def test_cookies_are_not_kept(proxy, server, bucket, wire):
     store = build(binding(endpoint=proxy.url, hosts=frozenset({proxy.host})))
     proxy.script(Status(200, b'{"name": "key", "size": "1"}', (("Set-Cookie", "a=b"),)))
     store.head("key")
-    assert list(store._connection._made.session.cookies) == []
+    assert list(store._connection._owns.get().session.cookies) == []
     store.close()
 
 

@@ -367,7 +367,7 @@ def test_where_the_caller_repeats_the_service_is_asked_once(opened, proxy):
         ({"settings": {"time-out": 1}}, "`time-out`"),
         ({"settings": {"timeout": 0}}, "`timeout`"),
         ({"settings": {"attempts": True}}, "`attempts`"),
-        ({"settings": {"ca-bundle": "/no/such/bundle"}}, "`/no/such/bundle` cannot be used"),
+        ({"settings": {"ca-bundle": "/no/such/bundle"}}, "`/no/such/bundle` cannot be read"),
     ],
 )
 def test_a_binding_that_cannot_work_is_refused_at_once(changes, message):

@@ -1,16 +1,21 @@
 """What both ways to make a call of REST hold to: an end, a size, and nobody's environment."""
 
+import re
 import socket
 import threading
 import time
 
+import certifi
 import pytest
 
-from sovbroker.errors import Unavailable
+from sovbroker.errors import ConfigError, Unavailable
 from sovbroker.ports import Binding, waiting
 from sovbroker_adapters import rest
 from sovbroker_adapters.calls import Caller
+from sovbroker_adapters.held import held_client
 from sovbroker_adapters.rest import Call, Rest
+from sovbroker_adapters.s3.wire import Wire
+from sovbroker_adapters.tls import trust
 
 
 @pytest.fixture
@@ -64,7 +69,19 @@ def test_a_body_without_end_is_given_up(trickling, name, monkeypatch):
     close()
 
 
-def test_no_variable_writes_down_what_protects_the_traffic(tmp_path, monkeypatch):
+@pytest.mark.parametrize("bundle", [None, certifi.where()])
+def test_no_variable_writes_down_what_protects_the_traffic(tmp_path, monkeypatch, bundle):
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
-    rest.held_client("place").close()
+    assert trust(bundle, target="place").keylog_filename is None
+    held_client("place", hosts=frozenset(), waits=(1, 1)).close()
+    Wire(
+        "https://127.0.0.1:1", connect_timeout=1, read_timeout=1, certificates=certifi.where(), most=1, target="t"
+    ).close()
     assert not (tmp_path / "keys").exists()
+
+
+def test_certificates_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "none.pem").write_text("nothing")
+    for bundle in (tmp_path / "none.pem", tmp_path / "missing.pem"):
+        with pytest.raises(ConfigError, match=re.escape(f"place: the certificates of `{bundle}`")):
+            trust(bundle, target="place")

@@ -26,8 +26,8 @@ from sovbroker.ports import Binding, Credentials, Feature, Support
 from sovbroker.testing.chaos import ChaosProxy, Status
 from sovbroker.testing.recorder import Recorder
 from sovbroker.testing.webdav import rclone_webdav
+from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.webdav import build
-from sovbroker_adapters.webdav.hosts import check_host
 
 GIVEN = Credentials({"username": "somebody", "password": "pass é word"})
 HELLO = b"hello"
@@ -173,6 +173,19 @@ def test_basic_credentials_are_sent_and_cookies_are_not(scripted):
     assert b"tracked" not in sent
 
 
+@pytest.mark.parametrize("trash", ["keep", "skip"])
+def test_what_is_removed_passes_by_the_trash_where_the_settings_say_so(wire, trash):
+    opened, sent = wire
+    store = opened(trash=trash)
+    store.put("a", b"x", size=1)
+    store.get("a").close()
+    store.delete("a")
+    *others, removal = heads(sent())
+    assert removal.startswith(b"DELETE ")
+    assert (b"X-NC-Skip-Trashbin: true" in removal) == (trash == "skip")
+    assert all(b"Trashbin" not in other for other in others)
+
+
 def test_a_token_is_sent_as_bearer(scripted):
     sent = scripted(Credentials({"token": "tok-123"}))
     assert sent.count(b"Authorization: Bearer tok-123\r\n") == 2
@@ -231,7 +244,7 @@ def test_a_host_that_is_not_allowed_hears_nothing(hosts, endpoint):
     ],
 )
 def test_a_host_is_allowed_by_its_name_and_port(hosts, url):
-    check_host(binding(hosts=frozenset(hosts)), url)
+    check_host(url, hosts=hosts, target="t")
 
 
 WRONG = {

@@ -357,6 +357,33 @@ def test_a_server_that_knows_no_ranges_is_cut_to_what_was_asked_for(store, proxy
         store.get("object", range=(5, 6))
 
 
+def test_a_server_may_send_more_of_a_range_than_was_asked_for(store, proxy):
+    """As those do in whose language the end of `bytes=0-0` counts as none."""
+    proxy.always(Status(206, b"hello", (("Content-Range", "bytes 0-4/5"),)))
+    assert load(store, "object", range=(0, 0)) == b"h"
+    assert load(store, "object", range=(1, 3)) == b"ell"
+    proxy.always(Status(206, b"ello", (("Content-Range", "bytes 1-4/5"),)))
+    assert load(store, "object", range=(3, 9)) == b"lo"
+    with pytest.raises(Unavailable):
+        load(store, "object", range=(0, 2))
+    proxy.always(Status(206, b"ello!", (("Content-Range", "bytes 1-5/5"),)))
+    with pytest.raises(Unavailable):
+        load(store, "object", range=(3, 3))
+
+
+def test_a_length_that_an_answer_leaves_out_is_asked_for(store, proxy):
+    chunked = (("Transfer-Encoding", "chunked"),)
+    for body in (b"", b"hello"):
+        store.put("object", body, size=len(body))
+        sent = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        proxy.script(Status(200, sent + b"0\r\n\r\n", chunked))
+        assert load(store, "object") == body
+        assert [seen.method for seen in proxy.seen][-2:] == ["GET", "PROPFIND"]
+    proxy.script(Status(200, b"0\r\n\r\n", chunked))
+    with pytest.raises(Unavailable, match="ended early"):
+        load(store, "object")
+
+
 def test_a_server_that_offers_no_ranges_is_not_asked(opened):
     with pytest.raises(NotSupported):
         opened(range="absent").get("object", range=(0, 0))

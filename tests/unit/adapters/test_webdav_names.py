@@ -67,6 +67,8 @@ def test_a_collection_is_that_of_its_objects(key):
         ("x.part", "x=2epart"),
         ("nul", "=6eul"),
         ("con.txt", "=63on.txt"),
+        ("0", "=30"),
+        ("0/00", "=30=/00"),
         ("=new/x", "=3dnew=/x"),
         ("é A%", "=c3=a9=20=41=25"),
     ],

@@ -1,49 +1,37 @@
-"""Where requests of one target may go, and with what: checked before the first one, and before every one."""
+"""What is checked of a WebDAV binding before its first request, and the header of its credentials."""
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from sovbroker.errors import ConfigError, PermissionDenied
-from sovbroker.ports import Binding
-from sovbroker_adapters.hosts import link_local
+from sovbroker.errors import ConfigError
+from sovbroker.ports import Binding, Credentials
 from sovbroker_adapters.peers import own_machine
+from sovbroker_adapters.settings import SCHEMES
+from sovbroker_adapters.tls import trust
 from sovbroker_adapters.webdav.settings import Settings
 
-__all__ = ["check_binding", "check_host"]
+__all__ = ["authorization", "check_binding"]
 
-PORTS: Final = {"https": 443, "http": 80}
 MISSING: Final = "httpx is not installed; run `pip install 'sovbroker[webdav]'`"
 TOKEN: Final = re.compile(r"[!-~]+")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def check_host(binding: Binding, url: str) -> None:
-    """Raise PermissionDenied unless `url` leads to a host of this target."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    port = parts.port or PORTS.get(parts.scheme, 0)
-    spelled = f"[{host}]" if ":" in host else host
-    names = {f"{spelled}:{port}"}
-    if PORTS.get(parts.scheme) == port:
-        names |= {host, spelled}
-    if link_local(host) or names.isdisjoint(name.lower() for name in binding.hosts):
-        message = f"nothing was sent: `{host}:{port}` is not a host of this target"
-        raise PermissionDenied(message, target=binding.target)
 
 
 def check_binding(binding: Binding, settings: Settings) -> None:
     """Raise ConfigError for what could only fail later, and less clearly."""
     target, secrets = binding.target, binding.credentials
     try:
-        wire = import_module("sovbroker_adapters.webdav.wire")
+        import_module("httpx")
     except ModuleNotFoundError as error:
         raise ConfigError(MISSING) from error
     if settings.ca_bundle is not None:
-        wire.trust(settings.ca_bundle)
+        trust(settings.ca_bundle, target=target)
     if not binding.container.strip("/"):
         raise ConfigError(f"{target}: a WebDAV target needs the folder that is its container")
     _check_endpoint(binding, settings)
@@ -64,7 +52,7 @@ def _check_endpoint(binding: Binding, settings: Settings) -> None:
     target, endpoint = binding.target, binding.endpoint or ""
     parts = urlsplit(endpoint)
     try:
-        known = parts.scheme in PORTS and parts.hostname and parts.port != 0
+        known = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
     except ValueError:
         known = False
     if not known:
@@ -77,3 +65,12 @@ def _check_endpoint(binding: Binding, settings: Settings) -> None:
     if parts.scheme == "http" and not (settings.cleartext or settings.anonymous or own_machine(parts.hostname or "")):
         message = "over http:// everybody on the way reads the password; use https://, or set `cleartext: true`"
         raise ConfigError(f"{target}: {message}")
+
+
+def authorization(credentials: Credentials) -> Mapping[str, str]:
+    """Return the header that credentials are sent with."""
+    token = credentials.get("token")
+    if token is not None:
+        return {"Authorization": f"Bearer {token}"}
+    pair = f"{credentials.get('username')}:{credentials.get('password')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
