@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sovbroker.aio.calls import Threads
-from sovbroker.compute import Audit, Compute, ComputePlace, Node, Placed, Plan, Reaped
+from sovbroker.compute import Audit, Compute, ComputePlace, ImportedKey, Node, Placed, Plan, Reaped
 from sovbroker.machines import Image, Size
 
-__all__ = ["AsyncCompute", "AsyncVolumes"]
+__all__ = ["AsyncCompute", "AsyncSshKeys", "AsyncVolumes"]
 
 
 class AsyncCompute:
@@ -27,6 +27,11 @@ class AsyncCompute:
     def volumes(self) -> AsyncVolumes:
         """Disks that outlive machines."""
         return AsyncVolumes(self._compute, self._threads)
+
+    @property
+    def keys(self) -> AsyncSshKeys:
+        """The public keys that were imported for machines."""
+        return AsyncSshKeys(self._compute, self._threads)
 
     async def launch(
         self,
@@ -165,3 +170,19 @@ class AsyncVolumes:
     async def destroy(self, volume: str) -> None:
         """Destroy a volume. See `Volumes.destroy`."""
         await self._threads.settle(lambda: self._compute.volumes.destroy(volume))
+
+
+class AsyncSshKeys:
+    """Public keys of machines, for coroutines. See `SshKeys`."""
+
+    def __init__(self, compute: Compute, threads: Threads) -> None:
+        self._compute = compute
+        self._threads = threads
+
+    async def list(self) -> Sequence[ImportedKey]:
+        """Return the keys that were imported for machines. See `SshKeys.list`."""
+        return await self._threads.settle(self._compute.keys.list)
+
+    async def remove(self, key: str, *, at: str) -> None:
+        """Remove a key that is left over. See `SshKeys.remove`."""
+        await self._threads.settle(lambda: self._compute.keys.remove(key, at=at))

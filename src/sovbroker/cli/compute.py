@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from sovbroker.cli import volumes
+from sovbroker.cli import sshkeys, volumes
 from sovbroker.cli.failures import Exit
 from sovbroker.cli.session import Session, command
 from sovbroker.errors import ConfigError
@@ -21,6 +21,7 @@ __all__ = ["app"]
 
 app = typer.Typer()
 app.add_typer(volumes.app, name="volumes", help="Disks that outlive machines.")
+app.add_typer(sshkeys.app, name="keys", help="Public keys that were imported for machines.")
 
 VIOLATION: Final = 2
 """What `audit` exits with for a violation of the policy; 1 where it could not see everything."""

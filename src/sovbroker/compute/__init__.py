@@ -9,6 +9,7 @@ from sovbroker.compute.launching import Secrets
 from sovbroker.compute.places import ComputePlace, Providers
 from sovbroker.compute.planning import Option, Plan, Surroundings
 from sovbroker.compute.reaping import Reaped, Stray
+from sovbroker.compute.sshkeys import ImportedKey, SshKeys
 from sovbroker.compute.volumes import Placed, Volumes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AuditedPlace",
     "Compute",
     "ComputePlace",
+    "ImportedKey",
     "Journal",
     "Node",
     "Option",
@@ -25,6 +27,7 @@ __all__ = [
     "Providers",
     "Reaped",
     "Secrets",
+    "SshKeys",
     "Standing",
     "Stray",
     "Surroundings",

@@ -15,6 +15,7 @@ from sovbroker.compute.needs import Needs, memory_of, ttl_of
 from sovbroker.compute.places import ComputePlace
 from sovbroker.compute.planning import Plan, Surroundings, Workload, data_of, decide, plan
 from sovbroker.compute.reaping import Reaped, reap
+from sovbroker.compute.sshkeys import SshKeys
 from sovbroker.compute.volumes import Volumes
 from sovbroker.errors import InvalidArgument, NotFound, Refused
 from sovbroker.machines import Image, ImageSource, Machine, MachineState, Size
@@ -77,6 +78,11 @@ class Compute:
     def volumes(self) -> Volumes:
         """Disks that outlive machines: `create`, `list`, `attach`, `detach`, `destroy`."""
         return Volumes(self._around)
+
+    @property
+    def keys(self) -> SshKeys:
+        """The public keys that `launch` imported: `list`, `remove`."""
+        return SshKeys(self._around)
 
     def launch(
         self,

@@ -4,11 +4,12 @@ import inspect
 
 import pytest
 
-from sovbroker.aio.machines import AsyncCompute, AsyncVolumes
+from sovbroker.aio.machines import AsyncCompute, AsyncSshKeys, AsyncVolumes
 from sovbroker.compute import Compute
+from sovbroker.compute.sshkeys import SshKeys
 from sovbroker.compute.volumes import Volumes
 
-PAIRS = [(Compute, AsyncCompute), (Volumes, AsyncVolumes)]
+PAIRS = [(Compute, AsyncCompute), (Volumes, AsyncVolumes), (SshKeys, AsyncSshKeys)]
 METHODS = [
     (theirs, ours, name)
     for theirs, ours in PAIRS
@@ -26,4 +27,4 @@ def test_a_method_takes_the_same_and_is_awaited(theirs, ours, name):
 
 def test_there_is_everything():
     assert len(METHODS) > 15
-    assert {"places", "volumes"} <= vars(AsyncCompute).keys()
+    assert {"keys", "places", "volumes"} <= vars(AsyncCompute).keys()

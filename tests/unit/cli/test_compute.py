@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sovbroker.machines import Visibility
+from sovbroker.testing.machines import FakeCompute
 
 MACHINES = """
 compute:
@@ -109,6 +110,24 @@ def test_volumes(computing, run, done):
     done("compute", "volumes", "detach", made["id"])
     assert json.loads(done("compute", "volumes", "destroy", made["id"], "--json")) == {"destroyed": made["id"]}
     assert "is attached to `job`" in done("compute", "volumes", "create", "more", "--machine", "job", "--size", "1GiB")
+
+
+def test_keys(computing, run, done, monkeypatch):
+    assert json.loads(done("compute", "keys", "list", "--json")) == []
+    launched(run)
+    fake = FakeCompute(target="local/compute")
+    name = f"sovbroker-{'0' * 24}"
+    fake.imported[name] = "ssh-ed25519 AAAA"
+    with monkeypatch.context() as patched:
+        patched.setattr("sovbroker.compute.places.find_compute", lambda _: lambda _: fake)
+        (told,) = json.loads(done("compute", "keys", "list", "--json"))
+        assert told == {"id": name, "name": name, "target": "local/compute", "machine": None}
+        assert done("compute", "keys", "list").splitlines()[1].split() == [name, name, "local/compute", "-"]
+        assert run("compute", "keys", "remove", "other", "--at", "local").code == 4
+        assert f"`{name}` is removed" in done("compute", "keys", "remove", name, "--at", "local")
+        assert fake.imported == {}
+        fake.imported[name] = "ssh-ed25519 AAAA"
+        assert json.loads(done("compute", "keys", "remove", name, "--at", "local", "--json")) == {"removed": name}
 
 
 def test_an_audit_exits_with_two_for_a_violation(computing, run, done):

@@ -162,6 +162,29 @@ def test_what_is_not_asked_for_is_not_told(house):
     assert house.compute.get("hr/payroll").label == "restricted"
 
 
+def test_keys_are_told_by_their_machines_and_only_what_is_left_over_goes(house):
+    house.compute.launch("job", label="restricted", ssh_key=PUBLIC)
+    paris, berlin = house.fakes["fr/compute@paris"], house.fakes["de/compute@berlin"]
+    left = f"sovbroker-{'0' * 24}"
+    berlin.imported |= {left: PUBLIC, "laptop": PUBLIC, "sovbroker-laptop": PUBLIC}
+    # A place that takes no keys has none.
+    house.fakes["us/compute@ohio"].absent = frozenset({ComputeFeature.KEYS})
+    (own,) = paris.imported
+    assert [(one.target, one.key.id, one.machine) for one in house.compute.keys.list()] == [
+        ("fr/compute@paris", own, "job"),
+        ("de/compute@berlin", left, ""),
+    ]
+    with pytest.raises(InvalidArgument, match="that of the machine `job`; destroy that"):
+        house.compute.keys.remove(own, at="fr/paris")
+    for key, place in (("laptop", "de/berlin"), (left, "fr/paris"), (own, "de/berlin")):
+        with pytest.raises(NotFound, match=f"no key `{key}` of ours"):
+            house.compute.keys.remove(key, at=place)
+    house.compute.keys.remove(left, at="de/berlin")
+    assert sorted(berlin.imported) == ["laptop", "sovbroker-laptop"]
+    house.compute.destroy("job")
+    assert paris.imported == {}
+
+
 def test_life(house):
     house.compute.launch("job", label="restricted", ssh_key=PUBLIC)
     fake = house.fakes["fr/compute@paris"]
