@@ -15,7 +15,8 @@ to. `container` is the tenant's id, or "": then the token tells it. The credenti
 ================== ============================ ==================================================================
 
 Paths and bodies are those of the provider's own Terraform provider; none of it was tried at the provider. A machine is
-made halted, tagged, given its backup policy and then started: what has no tags has never run. There are no sizes there:
+made halted, given its backup policy, tagged and then started: what has no tags has never run, and its name there ends
+with its launch, by which it is found. There are no sizes there:
 `c2m4` is two processors and 4 GiB, and `sizes` is our choice of them. A machine does not tell its template, so a tag
 does. A script is wrapped into a cloud-config. Templates are the tenant's own or the provider's: an image has no owner.
 There is no way to reboot, no keys, and no disk without a machine. Whether a machine is there is known from the list

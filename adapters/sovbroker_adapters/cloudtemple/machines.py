@@ -47,6 +47,9 @@ KIND: Final[Mapping[str, str]] = MappingProxyType(
 IMAGE: Final = "sovbroker-image"
 """The tag that names a machine's template, which the provider does not tell."""
 
+NAME: Final = "sovbroker-name"
+"""The tag that says what a machine is called: its name there ends with its launch, which tells of an untagged one."""
+
 STATES: Final[Mapping[str, MachineState]] = MappingProxyType(
     {"Running": MachineState.RUNNING, "Halted": MachineState.STOPPED}
 )
@@ -82,7 +85,7 @@ class CloudTempleMachines(WithoutKeys, WithoutVolumes):
         return [image for image in found if named(image.name, source.pattern)]
 
     def launch(self, launch: Launch) -> Machine:
-        """See `ComputeProvider.launch`. It is made halted, tagged, given its backup policy, and then started."""
+        """See `ComputeProvider.launch`. It is made halted, given its backup policy, tagged, and then started."""
         check_launch(launch, CAPABILITIES, target=self.target)
         if launch.attested is not None:
             raise NotSupported(f"`{launch.attested}` cannot be asked for", target=self.target)
@@ -92,7 +95,7 @@ class CloudTempleMachines(WithoutKeys, WithoutVolumes):
         if launch.image not in {read(_image, one, target=self.target).id for one in self._templates()}:
             raise NotFound(f"there is no template `{launch.image}`", target=self.target)
         asked: dict[str, object] = {
-            "name": launch.name,
+            "name": f"{launch.name}-{launch.token}",
             "templateId": launch.image,
             "cpu": int(size[1]),
             "memory": int(size[2]) * GIB,
@@ -155,16 +158,16 @@ class CloudTempleMachines(WithoutKeys, WithoutVolumes):
         self._connection.close()
 
     def _finished(self, launch: Launch, machine: str) -> Machine:
-        """Tag and start a machine that was made and has never run."""
-        for key, value in {**launch.tags, IMAGE: launch.image}.items():
+        """Tag and start a machine that was made and has never run. What is tagged lacks nothing but its start."""
+        policy = {"virtualMachineId": machine, "policyIds": [self._connection.policy]}
+        what = f"the backup policy of `{machine}`"
+        self._connection.act("POST /backup/v1/open_iaas/policies/assign", policy, what=what)
+        for key, value in {NAME: launch.name, IMAGE: launch.image, **launch.tags}.items():
             resource = {"uuid": machine, **KIND}
             self._connection.tell("POST /tag/v1/tags", {"key": key, "value": value, "resources": [resource]})
         found = self.machine(machine)
         if found.name != launch.name or not launch.tags.items() <= found.tags.items() or found.image != launch.image:
             raise broken("a machine without its tags", target=self.target)
-        policy = {"virtualMachineId": machine, "policyIds": [self._connection.policy]}
-        what = f"the backup policy of `{machine}`"
-        self._connection.act("POST /backup/v1/open_iaas/policies/assign", policy, what=what)
         self._power(machine, on=True)
         return self.machine(machine)
 
@@ -229,7 +232,7 @@ def _machine(found: Mapping[str, Any], tags: dict[str, str]) -> Machine:
     told: Mapping[str, Any] = found.get("addresses") or {}
     return Machine(
         id=text(found, "id"),
-        name=text(found, "name"),
+        name=tags.pop(NAME, "") or text(found, "name"),
         state=STATES.get(text(found, "powerState"), MachineState.UNKNOWN),
         size=f"c{number(found, 'cpu')}m{number(found, 'memory') // GIB}",
         image=tags.pop(IMAGE, ""),

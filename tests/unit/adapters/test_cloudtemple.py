@@ -9,6 +9,7 @@ import pickle
 import pytest
 import yaml
 
+from sovbroker.compute.launching import launch_of
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
@@ -18,7 +19,7 @@ from sovbroker.errors import (
     StoreError,
     Unavailable,
 )
-from sovbroker.machines import ImageSource, Launch
+from sovbroker.machines import ImageSource, Launch, MachineState
 from sovbroker.ports import Credentials
 from sovbroker.testing.chaos import ChaosProxy, Reset, Status
 from sovbroker.testing.cloudtemple import TEMPLATE, TENANT, ZONE, CloudTempleService
@@ -96,6 +97,23 @@ def test_what_has_no_tags_has_never_run(service, opened):
         opened().launch(LAUNCH)
     assert service.machines == {}
     assert not any(call.endswith("/power") for call in service.asked)
+
+
+@pytest.mark.parametrize("killed_at", ["POST /api/backup", "POST /api/tag", f"PATCH {MACHINES}"])
+def test_what_a_crash_leaves_says_of_which_launch_it_is(service, opened, monkeypatch, killed_at):
+    compute = opened()
+    with monkeypatch.context() as patched:
+        # A process that is killed has no time for it.
+        patched.setattr(CloudTempleMachines, "destroy", lambda self, machine: None)
+        service.refuse[killed_at] = Said(403, {"error": "killed"})
+        with pytest.raises(PermissionDenied):
+            compute.launch(dataclasses.replace(LAUNCH, token="0" * 24, tags={"sovbroker-launch": "0" * 24}))
+    (left,) = opened().machines()
+    assert launch_of(left) == "0" * 24
+    assert left.state is MachineState.STOPPED
+    # Only what lacks nothing but its start is tagged.
+    assert bool(left.tags) == killed_at.startswith("PATCH")
+    assert (left.name == "one") == bool(left.tags)
 
 
 @pytest.mark.parametrize("call", [f"POST {MACHINES}", f"PATCH {MACHINES}", "POST /api/backup"])
