@@ -81,14 +81,14 @@ def test_every_provider_is_asked_and_told_of(broker):
     }
 
 
-def test_dated_lists_tell_what_these_providers_do_not(broker):
-    """None of the three tells a price. The lists of two do, and decide; of the third nothing is known."""
+def test_dated_lists_tell_what_providers_do_not(broker):
+    """Outscale tells what its sizes cost, by the account's catalog. The others do not, and their lists do."""
     plan = broker.compute.explain("web/x", image="mine", memory="2GB")
     found = {one.target.partition("/")[0]: one.size for one in plan.options}
     assert [one.target.partition("/")[0] for one in plan.options] == ["ovhcloud", "aws", "outscale"], str(plan)
     ovh, aws = shipped_prices("ovhcloud"), shipped_prices("aws")
     assert (found["ovhcloud"].price, found["ovhcloud"].priced) == (ovh.regions["gra"]["d2-2"], ovh.as_of)
-    assert (found["outscale"].price, found["outscale"].priced) == (None, None)
+    assert (str(found["outscale"].price), found["outscale"].priced) == ("0.050000", None)
     # Of all sizes that are enough, the cheapest by the list: here it is in dollars.
     enough = [one for one in broker.compute.sizes("aws/eu-west-3") if not Needs(memory=2 * 10**9).unmet(one)]
     listed = {one.id: aws.regions["eu-west-3"][one.id] for one in enough if one.id in aws.regions["eu-west-3"]}
