@@ -27,7 +27,7 @@ __all__ = ["PriceList", "Rate", "load_prices", "priced", "read_prices", "shipped
 SCHEMA: Final = "sovbroker.prices/1"
 EURO: Final = "EUR"
 SUFFIX: Final = ".yaml"
-AMOUNT: Final = re.compile(r"(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{1,8})?", re.ASCII)
+AMOUNT: Final = re.compile(r"(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{1,8})?")
 SHOWN: Final = 40
 CONVERTED: Final = Decimal("0.000001")
 """How fine a price is told that was converted: a millionth of a euro, which keeps the order of the cheapest sizes."""

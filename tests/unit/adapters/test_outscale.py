@@ -256,23 +256,26 @@ def test_who_may_not_see_prices_sees_sizes(service, opened, action, kind, status
     assert None not in prices(compute).values()
 
 
-@pytest.mark.parametrize(
-    "catalog",
-    [
-        {},
-        {"Catalog": None},
-        {"Catalog": {"Entries": {}}},
-        {"Catalog": {"Entries": [{"Type": "CustomRam", "UnitPrice": "0.005"}]}},
-        {"Catalog": {"Entries": [PER_HOUR | {"UnitPrice": 0.005}, PER_HOUR | {"UnitPrice": 0.006}]}},
-        {"Catalog": {"Entries": [PER_HOUR | {"UnitPrice": 5.0}]}},
-        {"Catalog": {"Entries": [PER_HOUR | {"UnitPrice": True}]}},
-        {"Catalog": {"Entries": [PER_HOUR | {"UnitPrice": float("nan")}]}},
-    ],
-)
+@pytest.mark.parametrize("catalog", [None, {}, {"Entries": {}}, {"Entries": [None]}])
 def test_a_catalog_that_is_none_tells_no_price(service, opened, monkeypatch, catalog):
-    """Two prices of one thing, no numbers, or others than the call for a single one: then nothing is known."""
-    monkeypatch.setattr(service, "_ReadCatalog", lambda body: catalog, raising=True)
+    monkeypatch.setattr(service, "_ReadCatalog", lambda body: {"Catalog": catalog}, raising=True)
     assert prices(opened()) == UNKNOWN
+
+
+@pytest.mark.parametrize("memory", [[0.005, 0.006], [5.0], [0.0051], [True], ["0.005"], [float("nan")], [-0.005], []])
+def test_what_is_no_price_is_none(service, opened, monkeypatch, memory):
+    """Two prices of one thing, no number, or another price than the call for a single one tells."""
+    cores = [PER_HOUR | {"Type": f"CustomCore:v5-p{level}", "UnitPrice": 0.04} for level in "12"]
+
+    def told(memory):
+        made = [*cores, *(PER_HOUR | {"UnitPrice": price} for price in memory)]
+        monkeypatch.setattr(service, "_ReadCatalog", lambda body: {"Catalog": {"Entries": made}}, raising=True)
+        return prices(opened())
+
+    assert told(memory) == UNKNOWN
+    assert None not in told([0.005]).values()
+    # The catalog's floats are shorter.
+    assert None not in told([0.004999999888241291]).values()
 
 
 def test_no_size_is_confidential(opened):
