@@ -48,7 +48,7 @@ mutants: $(READY) ## Break keys, names and envelope in 3,000 ways; fail where no
 
 clean: ## Remove what was built and cached (.venv stays)
 	rm -rf build dist mutants site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find $(ROOTS) bench examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find $(ROOTS) bench prices examples tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # An interrupted set-up leaves no stamp, so the next call makes it anew.
 $(READY): pyproject.toml

@@ -46,7 +46,7 @@ class ComputeConfig:
 
     `project` is the account, project or resource group at the provider; of `local`, the folder. `parameters` fill the
     placeholders of the provider's endpoint; `endpoint` replaces it, for emulators on this machine. `images` are sources
-    of images by name.
+    of images by name. `prices` is the file of the operator's own price list.
     """
 
     at: str
@@ -57,6 +57,7 @@ class ComputeConfig:
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     settings: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
     images: Mapping[str, ImageSource] = field(default_factory=dict[str, ImageSource])
+    prices: Path | None = None
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
 
@@ -75,6 +76,7 @@ class PlaceSection:
     parameters: Mapping[Word, Word] = field(default_factory=dict[Word, Word])
     settings: Mapping[Word, Setting] = field(default_factory=dict[Word, Setting])
     images: Mapping[Word, ImageSource] = field(default_factory=dict[Word, ImageSource])
+    prices: Word | None = None
     located: frozenset[str] | None = None
     controlled: frozenset[str] | None = None
 
@@ -83,8 +85,10 @@ class PlaceSection:
         own = self.at == LOCAL
         if own and self.path is None:
             findings.error(Kind.MISSING, self.place, "the machines of this machine need the key `path`, a folder")
-        if own and (self.project or self.endpoint or self.credentials):
-            findings.error(CONTRADICTION, self.place, "`local` has a path, and no project, endpoint or credentials")
+        if own and (self.project or self.endpoint or self.credentials or self.prices):
+            findings.error(
+                CONTRADICTION, self.place, "`local` has a path, and no project, endpoint, credentials or prices"
+            )
         if not own and (self.path or self.located or self.controlled):
             findings.error(
                 CONTRADICTION,
@@ -110,6 +114,7 @@ class PlaceSection:
             parameters={str(name): str(value) for name, value in self.parameters.items()},
             settings={str(name): value for name, value in self.settings.items()},
             images={str(name): source for name, source in self.images.items()},
+            prices=None if self.prices is None else folder / self.prices,
             located=self.located,
             controlled=self.controlled,
         )
@@ -181,6 +186,7 @@ PLACES: Final = ListOf(
             "parameters": optional(MapOf(Text())),
             "settings": optional(SETTINGS),
             "images": optional(MapOf(Record(_source, {"owner": optional(Text()), "pattern": required(Text())}))),
+            "prices": optional(Text()),
             "located": optional(Countries()),
             "controlled": optional(Countries()),
         },

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
@@ -72,8 +72,9 @@ class MachineState(StrEnum):
 class Size:
     """A kind of machine. `memory` is in bytes, `disk` in bytes (0: none of its own), `price` in euro per hour.
 
-    `price` is None where the provider does not tell it, which ranks last. `attested` are the kinds of confidential
-    computing that it can prove (`sev-snp`, `tdx`), () where nothing is known.
+    `name` is what people call it, where that is not its id. `price` is None where nobody tells it, which ranks last;
+    `priced` is the day of the price list that it is from, None where the provider itself tells it. `attested` are the
+    kinds of confidential computing that it can prove (`sev-snp`, `tdx`), () where nothing is known.
     """
 
     id: str
@@ -84,6 +85,8 @@ class Size:
     arch: str = "x86_64"
     price: Decimal | None = None
     attested: tuple[str, ...] = ()
+    name: str = ""
+    priced: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

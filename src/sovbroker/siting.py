@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,10 +13,13 @@ from urllib.parse import urlsplit
 from sovbroker.catalogue import Catalogue
 from sovbroker.catalogue.connection import Connection, on_this_machine
 from sovbroker.catalogue.facts import Fact, Target
+from sovbroker.catalogue.provider import Provider
 from sovbroker.compute import ComputePlace, Secrets
 from sovbroker.compute.boot import depositing
 from sovbroker.compute.places import OFFER
+from sovbroker.compute.prices import PriceList, load_prices
 from sovbroker.computesection import ComputeConfig, SecretsConfig
+from sovbroker.document import suggest
 from sovbroker.errors import ConfigError
 from sovbroker.machines import SecretBox
 from sovbroker.ports import Binding, Credentials
@@ -78,7 +82,20 @@ def site_of(config: ComputeConfig, catalogue: Catalogue) -> ComputePlace:
         ),
         credentials=credentials,
         images=config.images,
+        prices=None if config.prices is None else _prices(config.prices, catalogue.provider(provider)),
     )
+
+
+def _prices(path: Path, provider: Provider) -> PriceList:
+    """Return the operator's own price list of a provider. Raises ConfigError for one that would silently not count."""
+    found = load_prices(path)
+    if found.provider != provider.id:
+        raise ConfigError(f"the price list `{path}` is of `{found.provider}`, and the place is at `{provider.id}`")
+    for region in found.regions:
+        if region not in provider.regions:
+            mend = suggest(region, provider.regions)
+            raise ConfigError(f"`{region}` in the price list `{path}` is no region of `{provider.id}`; {mend}")
+    return found
 
 
 def box_of(config: SecretsConfig) -> SecretBox:

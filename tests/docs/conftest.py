@@ -204,6 +204,10 @@ class Page:
             overlay = self.cwd / ".overlay.yaml"
             overlay.write_text(text, encoding="utf-8")
             catalogue.load(overlay=overlay)
+        elif "schema" in keys and "sovbroker.prices/" in text:
+            from sovbroker.compute.prices import read_prices  # noqa: PLC0415 - of price lists alone
+
+            read_prices(text, "prices.yaml")
         elif "schema" in keys:
             from sovbroker import catalogue  # noqa: PLC0415 - of provider files alone
 

@@ -39,6 +39,16 @@ def test_importing_the_library_loads_nothing_heavy():
     assert not loaded("import sovbroker") & HEAVY
 
 
+def test_price_lists_are_read_when_they_are_asked_for():
+    code = (
+        "import sovbroker, sovbroker.opening\n"
+        "from sovbroker.compute.prices import shipped_prices as known\n"
+        "before = known.cache_info().misses\nknown('aws')\nprint(before, known.cache_info().misses)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1"]
+
+
 @pytest.mark.parametrize("heavy", ["yaml", "cryptography"])
 def test_the_look_would_see_it(heavy: str):
     assert heavy in loaded(f"import sovbroker, {heavy}")

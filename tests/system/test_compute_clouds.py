@@ -1,11 +1,14 @@
 """Machines at three providers at once, from a configuration: placed by label, found, stopped, compared, destroyed."""
 
 import re
+from datetime import date
 
 import pytest
 
 import sovbroker
 from sovbroker.compute import Standing
+from sovbroker.compute.needs import Needs
+from sovbroker.compute.prices import shipped_prices
 from sovbroker.errors import Unavailable
 from sovbroker.testing.ec2 import Ec2Gateway
 from sovbroker.testing.outscale import OutscaleService
@@ -76,6 +79,36 @@ def test_every_provider_is_asked_and_told_of(broker):
         "outscale/compute@eu-west-2",
         "ovhcloud/compute@gra",
     }
+
+
+def test_dated_lists_tell_what_providers_do_not(broker):
+    """Outscale tells what its sizes cost, by the account's catalog. The others do not, and their lists do."""
+    plan = broker.compute.explain("web/x", image="mine", memory="2GB")
+    found = {one.target.partition("/")[0]: one.size for one in plan.options}
+    assert [one.target.partition("/")[0] for one in plan.options] == ["ovhcloud", "aws", "outscale"], str(plan)
+    ovh, aws = shipped_prices("ovhcloud"), shipped_prices("aws")
+    assert (found["ovhcloud"].price, found["ovhcloud"].priced) == (ovh.regions["gra"]["d2-2"], ovh.as_of)
+    assert (str(found["outscale"].price), found["outscale"].priced) == ("0.050000", None)
+    # Of all sizes that are enough, the cheapest by the list: here it is in dollars.
+    enough = [one for one in broker.compute.sizes("aws/eu-west-3") if not Needs(memory=2 * 10**9).unmet(one)]
+    listed = {one.id: aws.regions["eu-west-3"][one.id] for one in enough if one.id in aws.regions["eu-west-3"]}
+    assert len(listed) > 50
+    assert found["aws"].id == min(listed, key=listed.get)
+    assert found["aws"].price < listed[found["aws"].id]
+    assert f"{found['aws'].id}, {found['aws'].price} EUR/h (list of 2025-03-02)" in str(plan)
+    assert "d2-2, 0.0104 EUR/h (list of 2026-08-14)" in str(plan)
+
+
+def test_prices_of_ones_own_go_before_the_shipped_ones(broker, tmp_path):
+    own = """{schema: sovbroker.prices/1, provider: aws, currency: EUR, as_of: 2026-11-01, source: our contract,
+      regions: {eu-west-3: {m5.large: 0.001}}}"""
+    (tmp_path / "own.yaml").write_text(own)
+    file = tmp_path / "sovbroker.yaml"
+    file.write_text(file.read_text().replace("{at: aws/eu-west-3, ", "{at: aws/eu-west-3, prices: own.yaml, "))
+    with sovbroker.open(file) as again:
+        first = again.compute.explain("web/x", image="mine").options[0]
+    assert (first.target, first.size.id) == ("aws/compute@eu-west-3", "m5.large")
+    assert (str(first.size.price), first.size.priced) == ("0.001", date(2026, 11, 1))
 
 
 @pytest.mark.parametrize("target", ["aws/compute@eu-west-3", "outscale/compute@eu-west-2", "ovhcloud/compute@gra"])

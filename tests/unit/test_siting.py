@@ -1,5 +1,6 @@
 """Places for machines in a configuration: what goes together, and where an adapter is sent."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,9 @@ def test_an_emulator_is_on_this_machine():
     ("section", "said"),
     [
         ("{at: local}", "need the key `path`"),
-        ("{at: local, path: x, project: y}", "no project, endpoint or credentials"),
+        ("{at: local, path: x, project: y}", "no project, endpoint, credentials or prices"),
+        ("{at: local, path: x, prices: y}", "no project, endpoint, credentials or prices"),
+        ("{at: aws/eu-west-3, prices: none.yaml}", "cannot read the price list `/nowhere/none.yaml`"),
         ("{at: aws/eu-west-3, path: x}", "comes from the catalogue"),
         ("{at: aws/eu-west-3, located: FR}", "comes from the catalogue"),
         ('{at: aws/eu-west-3, endpoint: "https://evil.example"}', "comes from the catalogue"),
@@ -129,3 +132,34 @@ def test_an_emulator_has_its_own_host_alone():
 def test_a_provider_without_services_has_its_endpoint_alone():
     place = site_of(ComputeConfig("ovhcloud/gra"), KNOWN)
     assert place.binding.hosts == {"eu.api.ovh.com"}
+
+
+PRICES = """schema: sovbroker.prices/1
+provider: PROVIDER
+currency: EUR
+as_of: 2026-08-01
+source: our contract
+regions: {REGION: {t3.micro: 0.009}}
+"""
+
+
+def test_prices_of_ones_own_lie_beside_the_configuration(tmp_path):
+    def write(provider, region):
+        (tmp_path / "prices.yaml").write_text(PRICES.replace("PROVIDER", provider).replace("REGION", region))
+
+    def place():
+        (found,) = sites("{at: aws/eu-west-3, prices: prices.yaml}", folder=tmp_path).values()
+        return found
+
+    write("aws", "eu-west-3")
+    assert place().prices.regions == {"eu-west-3": {"t3.micro": Decimal("0.009")}}
+    # What would never count is a mistake.
+    write("ovhcloud", "gra")
+    with pytest.raises(ConfigError, match=r"is of `ovhcloud`, and the place is at `aws`"):
+        place()
+    write("aws", "eu-wset-3")
+    with pytest.raises(ConfigError, match=r"no region of `aws`; did you mean `eu-west-3`"):
+        place()
+    write("aws", "eu-west-3\ncolour")
+    with pytest.raises(ConfigError, match="SC001"):
+        place()

@@ -71,6 +71,7 @@ def size(found: Mapping[str, Any], specs: Mapping[str, Any]) -> Size:
         disk=number(found, "disk") * GIB,
         arch=ARCHES.get(arch, arch),
         attested=attested(specs),
+        name=str(found.get("name") or ""),
     )
 
 

@@ -29,6 +29,7 @@ from sovbroker_adapters.answers import broken, entries, entry, read, text
 from sovbroker_adapters.launches import check_launch, check_size, gibibytes, named
 from sovbroker_adapters.outscale import told
 from sovbroker_adapters.outscale.client import Connection
+from sovbroker_adapters.outscale.prices import priced
 from sovbroker_adapters.settling import settled
 
 __all__ = ["OutscaleMachines"]
@@ -57,8 +58,9 @@ class OutscaleMachines:
         return CAPABILITIES
 
     def sizes(self) -> Sequence[Size]:
-        """See `ComputeProvider.sizes`."""
-        return [read(told.size, one, target=self.target) for one in self._connection.pages("ReadVmTypes", "VmTypes")]
+        """See `ComputeProvider.sizes`, with the prices of the account's own catalog."""
+        pages = self._connection.pages("ReadVmTypes", "VmTypes")
+        return priced([read(told.size, one, target=self.target) for one in pages], self._connection)
 
     def images(self, source: ImageSource) -> Sequence[Image]:
         """See `ComputeProvider.images`. Newest first; an account or an alias such as `Outscale` owns them."""

@@ -259,7 +259,13 @@ class OvhMachines:
 
 def _size(found: Mapping[str, Any]) -> Size:
     # The API tells 2000 of a flavor that is sold with 2 GB.
-    return Size(text(found, "id"), number(found, "vcpus"), number(found, "ram") * MB, number(found, "disk") * GB)
+    return Size(
+        id=text(found, "id"),
+        cpus=number(found, "vcpus"),
+        memory=number(found, "ram") * MB,
+        disk=number(found, "disk") * GB,
+        name=str(found.get("name") or ""),
+    )
 
 
 def _image(found: Mapping[str, Any]) -> Image:

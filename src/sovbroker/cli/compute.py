@@ -198,11 +198,13 @@ def sizes(session: Session, place: Annotated[str, typer.Argument(metavar="PLACE"
             [
                 {
                     "id": one.id,
+                    "name": one.name or one.id,
                     "cpus": one.cpus,
                     "memory": one.memory,
                     "gpus": one.gpus,
                     "arch": one.arch,
                     "price": None if one.price is None else str(one.price),
+                    "priced": None if one.priced is None else one.priced.isoformat(),
                     "attested": list(one.attested),
                 }
                 for one in found
@@ -211,17 +213,18 @@ def sizes(session: Session, place: Annotated[str, typer.Argument(metavar="PLACE"
         return
     rows = [
         (
-            one.id,
+            one.name or one.id,
             str(one.cpus),
             f"{one.memory / (1 << 30):g}",
             str(one.gpus),
             one.arch,
             "-" if one.price is None else str(one.price),
+            "-" if one.priced is None else one.priced.isoformat(),
             ", ".join(one.attested) or "-",
         )
         for one in found
     ]
-    session.screen.table(("size", "cpus", "memory, GiB", "gpus", "arch", "EUR/h", "attested"), rows)
+    session.screen.table(("size", "cpus", "memory, GiB", "gpus", "arch", "EUR/h", "list of", "attested"), rows)
 
 
 @command(app, "images")

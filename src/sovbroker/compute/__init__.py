@@ -8,6 +8,7 @@ from sovbroker.compute.journal import Journal
 from sovbroker.compute.launching import Secrets
 from sovbroker.compute.places import ComputePlace, Providers
 from sovbroker.compute.planning import Option, Plan, Surroundings
+from sovbroker.compute.prices import PriceList, Rate
 from sovbroker.compute.reaping import Reaped, Stray
 from sovbroker.compute.sshkeys import ImportedKey, SshKeys
 from sovbroker.compute.volumes import Placed, Volumes
@@ -24,7 +25,9 @@ __all__ = [
     "Option",
     "Placed",
     "Plan",
+    "PriceList",
     "Providers",
+    "Rate",
     "Reaped",
     "Secrets",
     "SshKeys",

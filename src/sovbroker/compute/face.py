@@ -205,7 +205,7 @@ class Compute:
 
     def sizes(self, target: str) -> Sequence[Size]:
         """Return the sizes of a place, those with known prices first, by price."""
-        found = self._around.providers.provider(target).sizes()
+        found = self._around.providers.sizes(target)
         return sorted(found, key=lambda one: (one.price is None, one.price or 0, one.cpus, one.memory, one.id))
 
     def images(self, target: str, pattern: str, *, owner: str = "") -> Sequence[Image]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Final
 
 from sovbroker.catalogue.facts import Target
+from sovbroker.compute.prices import PriceList, priced
 from sovbroker.errors import ConfigError, InvalidArgument
 from sovbroker.forks import ForkLock
-from sovbroker.machines import ComputeProvider, ImageSource
+from sovbroker.machines import ComputeProvider, ImageSource, Size
 from sovbroker.ports import Binding, Credentials
 
 __all__ = ["COMPUTE", "ComputePlace", "Providers", "find_compute"]
@@ -30,7 +31,7 @@ class ComputePlace:
     """A configured place for machines: what the policy knows of it, and how to reach it.
 
     `binding` is without credentials; `credentials` fetches them when it is opened, and not before. `images` are sources
-    of images by name, beside those that are known of the adapter.
+    of images by name, beside those that are known of the adapter. `prices` are the operator's own.
     """
 
     target: Target
@@ -38,6 +39,7 @@ class ComputePlace:
     binding: Binding
     credentials: Callable[[], Credentials] = Credentials
     images: Mapping[str, ImageSource] = field(default_factory=dict[str, ImageSource])
+    prices: PriceList | None = None
 
     def open(self) -> ComputeProvider:
         """Open it. Raises ConfigError when an adapter or a credential is missing."""
@@ -79,6 +81,12 @@ class Providers:
             if name not in self._open:
                 self._open[name] = place.open()
             return self._open[name]
+
+    def sizes(self, target: str) -> Sequence[Size]:
+        """Return the kinds of machines that a place has, with the prices that are known of them."""
+        place = self.place(target)
+        found = self.provider(target).sizes()
+        return priced(found, provider=place.target.provider, region=place.target.region, own=place.prices)
 
     def close(self) -> None:
         """Close what is open."""

@@ -130,11 +130,9 @@ class Plan:
         lines += [f"  {'because' if index == 0 else '':<9}{reason}" for index, reason in enumerate(because)]
         width = max((len(name) for name in (*self.rejected, *(one.target for one in self.options))), default=0)
         for index, one in enumerate(self.options):
-            price = "no price known" if one.size.price is None else f"{one.size.price} EUR/h"
             near = f", {one.near:.0%} of the data" if self.objects else ""
-            lines.append(
-                f"  {('runs at', 'or at')[min(index, 1)]:<9}{one.target:<{width}}  {one.size.id}, {price}{near}"
-            )
+            what = f"{one.size.name or one.size.id}, {_cost(one.size)}{near}"
+            lines.append(f"  {('runs at', 'or at')[min(index, 1)]:<9}{one.target:<{width}}  {what}")
         for index, (target, reasons) in enumerate(self.rejected.items()):
             lines.append(f"  {'not at' if index == 0 else '':<9}{target:<{width}}  {'; '.join(reasons)}")
         return "\n".join(lines)
@@ -153,6 +151,7 @@ class Plan:
                     "cpus": one.size.cpus,
                     "memory": one.size.memory,
                     "price": None if one.size.price is None else str(one.size.price),
+                    "priced": None if one.size.priced is None else one.size.priced.isoformat(),
                     "image": one.image,
                     "near": one.near,
                     "zone": one.zone,
@@ -265,7 +264,7 @@ def _look(around: Surroundings, workload: Workload, target: str) -> Option | str
         for feature, wanted in lacks.items():
             if wanted and not provider.capabilities[feature].usable:
                 return f"it has no `{feature}`"
-        sizes = provider.sizes()
+        sizes = around.providers.sizes(target)
         size = workload.needs.cheapest(sizes)
         if size is None:
             return workload.needs.nearest(sizes)
@@ -275,3 +274,10 @@ def _look(around: Surroundings, workload: Workload, target: str) -> Option | str
     except SovbrokerError as error:
         return str(error)
     return Option(target, size, image.id, 0.0)
+
+
+def _cost(size: Size) -> str:
+    """Say what an hour costs, and of which day's price list that is where the provider does not tell it."""
+    if size.price is None:
+        return "no price known"
+    return f"{size.price} EUR/h" + ("" if size.priced is None else f" (list of {size.priced.isoformat()})")

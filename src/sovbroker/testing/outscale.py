@@ -34,6 +34,10 @@ ROOT: Final = "/api/v1/"
 SECRETS: Final[Mapping[str, str]] = {"access_key": "OSCEXAMPLE", "secret_key": "not-a-secret"}
 DRIFT: Final = timedelta(minutes=5)
 SIZES: Final = ("tinav5.c1r1p2", "tinav5.c2r4p1", "tinav5.c8r16p1")
+MACHINES: Final = {"Service": "TinaOS-FCU", "Operation": "RunInstances-OD"}
+PRICES: Final = {"CustomCore:v5-p1": 0.04, "CustomCore:v5-p2": 0.03, "CustomRam": 0.005}
+"""What an hour costs here: made up, in the form of the API's examples."""
+
 Body = dict[str, Any]
 
 
@@ -52,7 +56,7 @@ class RefusalError(Exception):
 class OutscaleService:
     """The service, from `with` to its end, on a free port of 127.0.0.1. `asked` counts calls by their action.
 
-    `refuse` holds, by action, what is answered instead of the next call of it.
+    `refuse` holds, by action, what is answered instead of the next call of it; `prices` are by type, in `currency`.
     """
 
     def __init__(self, check: Callable[[str, object], None] = lambda _name, _body: None) -> None:
@@ -61,6 +65,8 @@ class OutscaleService:
         self.vms: dict[str, Body] = {}
         self.volumes: dict[str, Body] = {}
         self.keys: dict[str, Body] = {}
+        self.currency = "EUR"
+        self.prices: dict[str, float] = dict(PRICES)
         self._check = check
         self._lock = threading.Lock()
         self._ids = count(1)
@@ -147,6 +153,21 @@ class OutscaleService:
             for at, name in enumerate(SIZES)
         ]
         return self._page(body, "VmTypes", made)
+
+    def _ReadCatalog(self, body: Body) -> Body:  # noqa: N802
+        """Tell prices: of what is asked for by the hour, a month's, and what is for another region's machines."""
+        del body
+        shared = {"SubregionName": REGION, "Category": "compute", "Title": "…", **MACHINES}
+        made = [{"Type": name, "UnitPrice": price, **shared} for name, price in self.prices.items()]
+        month = {**shared, "Type": "CustomRam", "UnitPrice": 3.5, "Flags": "PER_MONTH"}
+        dedicated = {**shared, "Type": "CustomRam", "UnitPrice": 10.0, "Operation": "RunInstances"}
+        return {"Catalog": {"Entries": [*made, month, dedicated]}}
+
+    def _ReadUnitPrice(self, body: Body) -> Body:  # noqa: N802
+        if body["Type"] not in self.prices or any(body[name] != value for name, value in MACHINES.items()):
+            raise RefusalError("InvalidResource", "5999", "there is no such entry")
+        told = {"UnitPrice": self.prices[body["Type"]], "Unit": "PER_HOUR", "Currency": self.currency}
+        return {"UnitPriceEntry": {**told, **{name: body[name] for name in ("Operation", "Service", "Type")}}}
 
     def _ReadImages(self, body: Body) -> Body:  # noqa: N802
         filters = body.get("Filters", {})

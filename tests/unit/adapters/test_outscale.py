@@ -32,6 +32,7 @@ from sovbroker_adapters.outscale.signing import signed
 
 SCRIPT = b"#!/bin/sh\necho the-script-of-a-patient\n"
 LAUNCH = Launch("token-1", "one", "tinav5.c1r1p2", IMAGE, user_data=SCRIPT, tags={"sovbroker-launch": "token-1"})
+PER_HOUR = {"Service": "TinaOS-FCU", "Operation": "RunInstances-OD", "Type": "CustomRam"}
 CONTEXT = {"ResponseContext": {"RequestId": "r"}}
 
 
@@ -214,6 +215,67 @@ def test_images_of_somebody_else_are_no_answer(opened, proxy):
         opened(proxy.host).images(ImageSource("Outscale", "Debian-12-*"))
     with pytest.raises(InvalidArgument, match="name the account"):
         opened().images(ImageSource("", "Debian-12-*"))
+
+
+def prices(compute):
+    return {size.id: None if size.price is None else str(size.price) for size in compute.sizes()}
+
+
+UNKNOWN = dict.fromkeys(("tinav5.c1r1p2", "tinav5.c2r4p1", "tinav5.c8r16p1"))
+
+
+def test_prices_are_those_of_the_catalog(service, opened):
+    """Cores and memory, or what the catalog says of the whole size: for an hour, on demand."""
+    told = {"tinav5.c1r1p2": "0.050000", "tinav5.c2r4p1": "0.120000", "tinav5.c8r16p1": "0.240000"}
+    assert prices(opened()) == told
+    service.prices["BoxUsage:tinav5.c2r4p1"] = 0.11
+    assert prices(opened()) == told | {"tinav5.c2r4p1": "0.11"}
+    del service.prices["CustomCore:v5-p2"]
+    assert prices(opened())["tinav5.c1r1p2"] is None
+
+
+def test_a_price_that_is_not_sure_is_none(service, opened):
+    service.currency = "USD"
+    assert prices(opened()) == UNKNOWN
+    service.currency = "EUR"
+    del service.prices["CustomRam"]
+    assert prices(opened()) == UNKNOWN
+    service.prices["CustomRam"] = -0.005
+    assert prices(opened()) == UNKNOWN
+
+
+@pytest.mark.parametrize("action", ["ReadCatalog", "ReadUnitPrice"])
+@pytest.mark.parametrize(
+    ("kind", "status"), [("AccessDenied", 403), ("InvalidResource", 400), ("InvalidParameter", 400)]
+)
+def test_who_may_not_see_prices_sees_sizes(service, opened, action, kind, status):
+    service.refuse[action] = RefusalError(kind, "1", "no", status=status)
+    compute = opened()
+    assert prices(compute) == UNKNOWN
+    assert service.asked[action] == 1
+    assert None not in prices(compute).values()
+
+
+@pytest.mark.parametrize("catalog", [None, {}, {"Entries": {}}, {"Entries": [None]}])
+def test_a_catalog_that_is_none_tells_no_price(service, opened, monkeypatch, catalog):
+    monkeypatch.setattr(service, "_ReadCatalog", lambda body: {"Catalog": catalog}, raising=True)
+    assert prices(opened()) == UNKNOWN
+
+
+@pytest.mark.parametrize("memory", [[0.005, 0.006], [5.0], [0.0051], [True], ["0.005"], [float("nan")], [-0.005], []])
+def test_what_is_no_price_is_none(service, opened, monkeypatch, memory):
+    """Two prices of one thing, no number, or another price than the call for a single one tells."""
+    cores = [PER_HOUR | {"Type": f"CustomCore:v5-p{level}", "UnitPrice": 0.04} for level in "12"]
+
+    def told(memory):
+        made = [*cores, *(PER_HOUR | {"UnitPrice": price} for price in memory)]
+        monkeypatch.setattr(service, "_ReadCatalog", lambda body: {"Catalog": {"Entries": made}}, raising=True)
+        return prices(opened())
+
+    assert told(memory) == UNKNOWN
+    assert None not in told([0.005]).values()
+    # The catalog's floats are shorter.
+    assert None not in told([0.004999999888241291]).values()
 
 
 def test_no_size_is_confidential(opened):

@@ -167,6 +167,8 @@ class ComputeSuite:
         assert len({size.id for size in sizes}) == len(sizes)
         assert all(size.cpus >= 1 and size.memory >= 1 << 20 for size in sizes)
         assert all(size.price is None or size.price >= 0 for size in sizes)
+        # A list is the broker's, whatever provider it is of.
+        assert all(size.priced is None for size in sizes)
 
     def test_images_are_their_owners(self, compute: ComputeProvider, wanted: Launch, source: ImageSource) -> None:
         """Another owner's are not given, and neither is what the pattern does not match."""

@@ -1,0 +1,1 @@
+"""Where the shipped price lists come from: run `python -m prices`."""
