@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from sovbroker.errors import Unavailable
+from sovbroker.errors import NoCapacity, Unavailable
 from sovbroker.ports import patience
 
-__all__ = ["FIRST_PAUSE", "pauses", "repeated"]
+__all__ = ["FIRST_PAUSE", "pauses", "repeated", "unsure"]
 
 T = TypeVar("T")
 
@@ -34,13 +34,27 @@ def pauses(attempts: int, *, again: bool) -> Iterator[float | None]:
     yield None
 
 
+def unsure(error: NoCapacity, why: str) -> Unavailable:
+    """Return the error of a provider that has no room, and of which it is not sure that it has made nothing."""
+    return Unavailable(f"{str(error).removeprefix(f'{error.target}: ')}; {why}", target=error.target)
+
+
 def repeated(act: Callable[[], T], *, attempts: int, again: bool) -> T:
-    """Return what `act` returns, tried several times while it raises Unavailable, where it may be done `again`."""
+    """Return what `act` returns, tried several times while it raises Unavailable, where it may be done `again`.
+
+    NoCapacity after an attempt that had no answer is Unavailable: the first may have been carried out.
+    """
+    unanswered = False
     for pause in pauses(attempts, again=again):
         try:
             return act()
         except Unavailable:
             if pause is None:
                 raise
+        except NoCapacity as error:
+            if unanswered:
+                raise unsure(error, "an attempt before had no answer, and may have been carried out") from error
+            raise
+        unanswered = True
         time.sleep(pause)
     raise AssertionError  # the last pause is None

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from sovbroker.errors import Unavailable
+from sovbroker.errors import NotFound, Unavailable
 from sovbroker.ports import patience
 
-__all__ = ["PAUSE", "settled"]
+__all__ = ["PAUSE", "gone", "settled"]
 
 T = TypeVar("T")
 
@@ -34,3 +34,23 @@ def settled(
             raise Unavailable(f"{what} was confirmed, and is not done after {within:g} s", target=target)
         sleep(min(PAUSE, left))
     return found
+
+
+def gone(
+    look: Callable[[], object],
+    *,
+    within: float,
+    what: str,
+    target: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return once `look` raises NotFound. Raises Unavailable where that takes longer than `within` seconds."""
+
+    def missing() -> bool:
+        try:
+            look()
+        except NotFound:
+            return True
+        return False
+
+    settled(missing, bool, within=within, what=f"the end of {what}", target=target, sleep=sleep)

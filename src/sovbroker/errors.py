@@ -14,6 +14,7 @@
     │   ├── Conflict           `if_version` met another version
     │   ├── PermissionDenied
     │   ├── Unavailable        the only one worth a retry
+    │   ├── NoCapacity         no room for a machine now; nothing was made
     │   └── NotSupported       the store cannot do this, and says so
     └── SealError              sealing or opening failed
         ├── Tampered           what was read is not what was sealed
@@ -40,6 +41,7 @@ __all__ = [
     "Explained",
     "InvalidArgument",
     "KeyUnavailable",
+    "NoCapacity",
     "NotFound",
     "NotSupported",
     "PermissionDenied",
@@ -159,6 +161,13 @@ class PermissionDenied(StoreError):
 
 class Unavailable(StoreError):
     """No answer, a broken answer, or "try later". The only error that a retry may mend."""
+
+
+class NoCapacity(StoreError):
+    """A provider has no room for what was asked for now, or a quota is full. Nothing was made, nothing will be.
+
+    It is raised only where that is sure. Where a machine may have been made all the same, the error is Unavailable.
+    """
 
 
 class NotSupported(StoreError):

@@ -203,7 +203,9 @@ class ComputeProvider(Protocol):
         """Make a machine. It has its tags when this returns, or it is not there.
 
         With `IDEMPOTENT_LAUNCH`, a token that was used before returns its machine. Raises InvalidArgument for a size or
-        an image that is not there, Unavailable where it may have been made all the same.
+        an image that is not there, Unavailable where it may have been made all the same. Raises NoCapacity where the
+        provider says that it has no room or that a quota is full, and it is sure that this call has left nothing and
+        will leave nothing: what it had made was destroyed and seen gone, and no earlier attempt of it got no answer.
         """
         ...
 

@@ -1,12 +1,13 @@
 """The suite on a service of ours that takes nothing it does not know."""
 
+import contextlib
 import dataclasses
 import itertools
 
 import pytest
 
 from sovbroker.machines import ImageSource, Launch
-from sovbroker.testing.arm import IMAGE, ArmService
+from sovbroker.testing.arm import IMAGE, ArmService, RefusalError
 from sovbroker.testing.chaos import ChaosProxy, Stall, Status
 from sovbroker.testing.conformance.machines import ComputeFaultSuite, ComputeSuite
 from sovbroker_adapters.azure_arm import build
@@ -14,6 +15,24 @@ from sovbroker_adapters.azure_arm.client import Connection
 from sovbroker_adapters.azure_arm.machines import ArmMachines
 
 numbers = itertools.count()
+QUOTA = "Operation could not be completed as it results in exceeding approved Total Regional Cores quota."
+NO_ROOM = {
+    "a size that is not to be had": (409, "SkuNotAvailable", "The requested VM size is currently not available."),
+    "a quota": (409, "OperationNotAllowed", QUOTA),
+    "a quota by its code": (409, "QuotaExceeded", "no more cores"),
+    "no room at once": (409, "AllocationFailed", "We do not have sufficient capacity for the requested VM size."),
+    **{
+        f"{code} of an operation": (0, code, "We do not have sufficient capacity for the requested VM size.")
+        for code in (
+            "AllocationFailed",
+            "OverconstrainedAllocationRequest",
+            "OverconstrainedZonalAllocationRequest",
+            "SkuNotAvailable",
+            "ZonalAllocationFailed",
+        )
+    },
+}
+"""By the status of the refusal; 0 where it is an operation that ends so."""
 
 
 @pytest.fixture
@@ -43,6 +62,22 @@ def source():
 
 class TestAzureArm(ComputeSuite):
     absent = "machines/m-ffffffff"
+    no_room = tuple(NO_ROOM)
+
+    @pytest.fixture
+    def full(self, service):
+        @contextlib.contextmanager
+        def full(how):
+            status, code, words = NO_ROOM[how]
+            if status:
+                service.refuse = RefusalError(status, code, words)
+            else:
+                service.fail = [{"code": code, "message": words}]
+            yield
+            assert service.fail == []
+            service.refuse = None
+
+        return full
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The suite on moto's EC2, behind a gateway that knows a launch by its token, as moto does not."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -14,6 +15,15 @@ from sovbroker_adapters.ec2 import build
 numbers = itertools.count()
 UBUNTU = "ami-1e749f67"
 OWNER = "099720109477"
+NO_ROOM = {
+    code: (status, code, words)
+    for code, status, words in (
+        ("InsufficientInstanceCapacity", 500, "We currently do not have sufficient t3.micro capacity in this zone."),
+        ("InstanceLimitExceeded", 400, "You have requested more instances than your current instance limit allows."),
+        ("VcpuLimitExceeded", 400, "You have requested more vCPU capacity than your current vCPU limit allows."),
+        ("Unsupported", 400, "t3.micro is not supported in your requested Availability Zone (eu-west-3a)."),
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +67,19 @@ def proxied(gateway):
 
 class TestEc2(ComputeSuite):
     absent = "i-0123456789abcdef0"
+    no_room = tuple(NO_ROOM)
+
+    @pytest.fixture
+    def full(self, gateway):
+        @contextlib.contextmanager
+        def full(how):
+            gateway.refuse = NO_ROOM[how]
+            try:
+                yield
+            finally:
+                gateway.refuse = None
+
+        return full
 
 
 class TestEc2Faults(ComputeFaultSuite):

@@ -1,5 +1,7 @@
 """The suite on the provider that tests are made with, with every feature and with none."""
 
+import contextlib
+
 import pytest
 
 from sovbroker.machines import ComputeFeature, ImageSource, Launch
@@ -9,6 +11,17 @@ from sovbroker.testing.machines import FakeCompute
 
 class TestFake(ComputeSuite):
     absent = "i-000000"
+    no_room = ("none left",)
+
+    @pytest.fixture
+    def full(self, compute):
+        @contextlib.contextmanager
+        def full(how):
+            compute.full = how
+            yield
+            compute.full = ""
+
+        return full
 
     @pytest.fixture
     def compute(self):

@@ -1,5 +1,6 @@
 """The suite on a service of ours that takes nothing it does not know, and whose tokens Google's own library checks."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,13 +13,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sovbroker.machines import ImageSource, Launch
 from sovbroker.testing.chaos import ChaosProxy, Stall, Status
 from sovbroker.testing.conformance.machines import ComputeFaultSuite, ComputeSuite
-from sovbroker.testing.gce import IMAGE, GceService
+from sovbroker.testing.gce import IMAGE, GceService, RefusalError
 from sovbroker_adapters.gce import build
 from sovbroker_adapters.gce.client import Connection
 from sovbroker_adapters.gce.machines import GceMachines
 from sovbroker_adapters.gce.signing import ServiceAccount
 
 numbers = itertools.count()
+NO_ROOM = {
+    "ZONE_RESOURCE_POOL_EXHAUSTED": 0,
+    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": 0,
+    "QUOTA_EXCEEDED": 0,
+    "quotaExceeded": 403,
+    "insufficientCapacity": 503,
+}
+"""By the status of the refusal; 0 where it is an operation that ends so."""
+
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 KEY = json.dumps(
@@ -64,6 +74,22 @@ def source():
 
 class TestGce(ComputeSuite):
     absent = "europe-west9-a/m-ffffffff"
+    no_room = tuple(NO_ROOM)
+
+    @pytest.fixture
+    def full(self, service):
+        @contextlib.contextmanager
+        def full(how):
+            status, words = NO_ROOM[how], f"there is no room: {how}"
+            if status:
+                service.refuse = RefusalError(status, how, words)
+            else:
+                service.fail = [{"code": how, "message": words}]
+            yield
+            assert service.fail == []
+            service.refuse = None
+
+        return full
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The suite on a small OpenStack of ours, which takes only what Nova, Cinder, Glance and Keystone take."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -43,6 +44,18 @@ def source():
 
 class TestOpenStack(ComputeSuite):
     absent = ABSENT
+    no_room = ("quota", "hosts")
+
+    @pytest.fixture
+    def full(self, service):
+        @contextlib.contextmanager
+        def full(how):
+            before = getattr(service, how)
+            setattr(service, how, 0)
+            yield
+            setattr(service, how, before)
+
+        return full
 
 
 @pytest.fixture(scope="module")

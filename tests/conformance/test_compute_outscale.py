@@ -1,5 +1,6 @@
 """The suite on a service of ours, each of whose requests and answers is held to Outscale's description of its API."""
 
+import contextlib
 import dataclasses
 import importlib.resources
 import itertools
@@ -11,12 +12,20 @@ import yaml
 from sovbroker.machines import ImageSource, Launch
 from sovbroker.testing.chaos import ChaosProxy, Stall, Status
 from sovbroker.testing.conformance.machines import ComputeFaultSuite, ComputeSuite
-from sovbroker.testing.outscale import IMAGE, OutscaleService
+from sovbroker.testing.outscale import IMAGE, OutscaleService, RefusalError
 from sovbroker_adapters.outscale import build
 from sovbroker_adapters.outscale.client import Connection
 from sovbroker_adapters.outscale.machines import OutscaleMachines
 
 numbers = itertools.count()
+QUOTA = "TooManyResources (QuotaExceded)"
+NO_ROOM = {
+    "a quota of cores": ("CreateVms", QUOTA, "10029", "too-many-cores"),
+    "a quota of machines": ("CreateVms", QUOTA, "10010", "too-many-instances"),
+    "no room to make it": ("CreateVms", "InsufficientCapacity", "10001", "no capacity"),
+    "no room to start it": ("StartVms", "InsufficientCapacity", "10001", "no capacity"),
+}
+"""The table of errors of the provider's SDK has the quotas; `InsufficientCapacity` is only believed."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,18 @@ def source():
 
 class TestOutscale(ComputeSuite):
     absent = "i-ffffffff"
+    no_room = tuple(NO_ROOM)
+
+    @pytest.fixture
+    def full(self, service):
+        @contextlib.contextmanager
+        def full(how):
+            action, *words = NO_ROOM[how]
+            service.refuse[action] = RefusalError(*words)
+            yield
+            assert service.refuse == {}
+
+        return full
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The suite on a service of ours that verifies signatures, as OVHcloud does."""
 
+import contextlib
 import time
 
 import pytest
@@ -38,6 +39,17 @@ def source():
 
 class TestOvh(ComputeSuite):
     absent = "ffffffff-0000-0000-0000-000000000000"
+    no_room = ("a quota",)
+
+    @pytest.fixture
+    def full(self, service):
+        @contextlib.contextmanager
+        def full(how):
+            before, service.machines.quota = service.machines.quota, 0
+            yield
+            service.machines.quota = before
+
+        return full
 
 
 class TestOvhFaults(ComputeFaultSuite):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlencode, urlsplit
 
-from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, SovbrokerError, Unavailable
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, PermissionDenied, SovbrokerError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry
 from sovbroker_adapters.attempts import repeated
@@ -28,17 +29,21 @@ SPARE: Final = 300
 TOKEN_LEAST: Final = 60
 MISSING: Final = frozenset({"ResourceNotFound", "PlatformImageNotFound", "ImageNotFound"})
 PLACES: Final = frozenset({"ResourceGroupNotFound", "SubscriptionNotFound", "InvalidSubscriptionId"})
-LATER: Final = frozenset(
+LATER: Final = frozenset({"InternalExecutionError", "InternalOperationError"})
+FULL: Final = frozenset(
     {
         "AllocationFailed",
-        "InternalExecutionError",
-        "InternalOperationError",
-        "OverconstrainedAllocation",
+        "OverconstrainedAllocationRequest",
+        "OverconstrainedZonalAllocationRequest",
         "QuotaExceeded",
         "SkuNotAvailable",
         "ZonalAllocationFailed",
     }
 )
+NOT_ALLOWED: Final = "OperationNotAllowed"
+QUOTA: Final = re.compile(r"\bquota\b", re.IGNORECASE)
+"""What `OperationNotAllowed` speaks of where it is a quota that is full: it is said of much else as well."""
+
 ENDED: Final = 0
 """Stands for the status of an operation that has ended: it has none of its own."""
 
@@ -221,6 +226,8 @@ class Connection:
         words = f"{said}{f' {code}' if code else ''}: {message}"
         if code in MISSING:
             return NotFound(words, target=self.target)
+        if code in FULL or (code == NOT_ALLOWED and QUOTA.search(message)):
+            return NoCapacity(words, target=self.target)
         if code in LATER:
             return Unavailable(words, target=self.target)
         kind = Unavailable if status == ENDED and not code else by_status(status or WRONG_LEAST)

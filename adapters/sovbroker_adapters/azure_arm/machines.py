@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported, SovbrokerError
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, NotSupported, SovbrokerError
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -29,6 +29,7 @@ from sovbroker.machines import (
 )
 from sovbroker.ports import Support
 from sovbroker_adapters.answers import broken, entry, read, text
+from sovbroker_adapters.attempts import unsure
 from sovbroker_adapters.azure_arm import told
 from sovbroker_adapters.azure_arm.client import Connection
 from sovbroker_adapters.launches import check_launch, check_size, gibibytes, named
@@ -114,9 +115,11 @@ class ArmMachines:
         made = False
         try:
             made = self._connection.put(path, COMPUTE, body, new=True)
-        except SovbrokerError:
+        except SovbrokerError as error:
             # A machine that could not be started stays there, as one that has failed.
             self._remove_failed(machine)
+            if isinstance(error, NoCapacity):
+                self._check_gone(machine, error)
             raise
         found = self.machine(machine)
         if found.name != launch.name or not launch.tags.items() <= found.tags.items():
@@ -301,6 +304,12 @@ class ArmMachines:
             properties = entry(self._vm(machine).get("properties"), target=self.target)
             if properties.get("provisioningState") == "Failed":
                 self.destroy(machine)
+
+    def _check_gone(self, machine: str, error: NoCapacity) -> None:
+        """Raise Unavailable where a machine is there that was not to be had."""
+        with suppress(NotFound):
+            self._vm(machine)
+            raise unsure(error, f"the machine `{machine}` is there all the same") from error
 
     def _provider(self) -> str:
         return f"{self._connection.subscription}/providers/Microsoft.Compute"

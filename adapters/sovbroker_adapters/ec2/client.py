@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn, cast
 
-from sovbroker.errors import StoreError, Unavailable
+from sovbroker.errors import StoreError
 from sovbroker.ports import Binding, patience
 from sovbroker_adapters.answers import broken, entries
-from sovbroker_adapters.attempts import pauses
+from sovbroker_adapters.attempts import repeated
 from sovbroker_adapters.ec2.failures import failure
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.processes import PerProcess
@@ -61,18 +60,18 @@ class Connection:
 
     def ask(self, operation: str, *, again: bool, **asked: object) -> Mapping[str, Any]:
         """Make a call, several times where it may be made `again`. Whatever fails is an error of ours."""
-        for pause in pauses(self._attempts, again=again):
+
+        def once() -> Mapping[str, Any]:
             patience().left(self._read)
             try:
                 return cast("Mapping[str, Any]", getattr(self._clients.get(), operation)(**asked))
             except Exception as error:
                 failed = failure(error, target=self.target)
-                if pause is None or not isinstance(failed, Unavailable):
-                    if failed is error:
-                        raise
-                    raise failed from error
-            time.sleep(pause)
-        raise AssertionError  # the last pause is None
+                if failed is error:
+                    raise
+                raise failed from error
+
+        return repeated(once, attempts=self._attempts, again=again)
 
     def pages(self, operation: str, name: str, *, most: int = 0, **asked: object) -> Iterator[Mapping[str, Any]]:
         """Yield every object of a list, page by page of at most `most`; 0 where the service knows no pages.

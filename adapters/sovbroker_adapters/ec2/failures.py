@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
+from sovbroker.errors import (
+    InvalidArgument,
+    NoCapacity,
+    NotFound,
+    PermissionDenied,
+    SovbrokerError,
+    StoreError,
+    Unavailable,
+)
 
 __all__ = ["failure"]
 
@@ -24,13 +32,27 @@ DENIED: Final = frozenset(
         "UnauthorizedOperation",
     }
 )
+FULL: Final = frozenset(
+    {
+        "InstanceLimitExceeded",
+        "InsufficientAddressCapacity",
+        "InsufficientCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "NetworkInterfaceLimitExceeded",
+        "VcpuLimitExceeded",
+        "VolumeLimitExceeded",
+    }
+)
+"""No room, or a quota that is full: the service checks for it before it makes anything."""
+
+ZONE: Final = "Availability Zone"
+"""What `Unsupported` speaks of where it is the zone that lacks the size, not the request that can mean nothing."""
+
 LATER: Final = frozenset(
     {
         "EC2ThrottledException",
-        "InsufficientAddressCapacity",
-        "InsufficientCapacity",
-        "InsufficientHostCapacity",
-        "InsufficientInstanceCapacity",
         "InternalError",
         "InternalFailure",
         "RequestLimitExceeded",
@@ -69,6 +91,8 @@ def failure(error: Exception, *, target: str) -> SovbrokerError:
         # What the SDK says of an answer that it cannot read may hold a part of it.
         return Unavailable(f"no whole answer of the provider: {type(error).__name__}", target=target)
     message = f"the provider answered {status}{f', {code}' if code else ''}: {said}"
+    if code in FULL or (code == "Unsupported" and ZONE in said):
+        return NoCapacity(message, target=target)
     if code in WRONG or (code.startswith("Invalid") and not code.endswith(MISSING) and code not in DENIED):
         return InvalidArgument(f"{target}: {message}")
     return _kind(code, status)(message, target=target)

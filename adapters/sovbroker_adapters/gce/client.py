@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from sovbroker.errors import (
     AlreadyExists,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     PermissionDenied,
     SovbrokerError,
@@ -45,18 +46,21 @@ REASONS: Final[Mapping[str, type[StoreError]]] = MappingProxyType(
         "accessNotConfigured": PermissionDenied,
         "authError": PermissionDenied,
         "forbidden": PermissionDenied,
-        "QUOTA_EXCEEDED": Unavailable,
+        "QUOTA_EXCEEDED": NoCapacity,
         "RESOURCE_NOT_READY": Unavailable,
         "backendError": Unavailable,
         "concurrentLimitExceeded": Unavailable,
         "internalError": Unavailable,
-        "quotaExceeded": Unavailable,
+        "insufficientCapacity": NoCapacity,
+        "quotaExceeded": NoCapacity,
         "rateLimitExceeded": Unavailable,
         "resourceNotReady": Unavailable,
         "userRateLimitExceeded": Unavailable,
     }
 )
-EXHAUSTED: Final = "ZONE_RESOURCE_POOL_EXHAUSTED"
+EXHAUSTED: Final = "RESOURCE_POOL_EXHAUSTED"
+"""Of a zone or a region, with details or without."""
+
 MISSING: Final = frozenset({"notFound", "RESOURCE_NOT_FOUND"})
 WRONG: Final = frozenset(
     {
@@ -216,8 +220,8 @@ class Connection:
         """Return the error of a reason: only what the API itself calls missing is missing, and by its name."""
         words = f"the provider answered {status}{f', {reason}' if reason else ''}: {message}"
         kind = REASONS.get(reason) or by_status(status)
-        if reason.startswith(EXHAUSTED):
-            kind = Unavailable
+        if EXHAUSTED in reason:
+            kind = NoCapacity
         elif reason in MISSING:
             missing = NAMED.search(message)
             # A project or a zone that is not there says nothing of the machines that were meant.

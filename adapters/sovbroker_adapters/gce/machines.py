@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, NotSupported
+from sovbroker.errors import AlreadyExists, InvalidArgument, NoCapacity, NotFound, NotSupported
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -25,6 +25,7 @@ from sovbroker.machines import (
 from sovbroker.ports import Support
 from sovbroker_adapters.absent import WithoutKeys
 from sovbroker_adapters.answers import broken, entries, entry, read, text
+from sovbroker_adapters.attempts import unsure
 from sovbroker_adapters.gce import told
 from sovbroker_adapters.gce.client import Connection
 from sovbroker_adapters.launches import check_launch, check_size, gibibytes, named
@@ -98,9 +99,13 @@ class GceMachines(WithoutKeys):
         name = f"m-{request}"
         path = f"{self._project}/zones/{zone}/instances"
         before = True
-        with suppress(AlreadyExists):
+        try:
             body = self._asked(launch, name, zone)
-            before = self._connection.change("POST", path, of=f"{path}/{name}", body=body, request=request)
+            with suppress(AlreadyExists):
+                before = self._connection.change("POST", path, of=f"{path}/{name}", body=body, request=request)
+        except NoCapacity as error:
+            self._cleared(f"{zone}/{name}", error)
+            raise
         return self._launched(launch, f"{zone}/{name}", new=not before)
 
     def machines(self) -> Sequence[Machine]:
@@ -233,6 +238,19 @@ class GceMachines(WithoutKeys):
                 self.destroy(machine)
             raise broken(f"a machine without {lacks}", target=self.target)
         return found
+
+    def _cleared(self, machine: str, error: NoCapacity) -> None:
+        """Return when nothing is left of a machine that was not to be had. Raises Unavailable where it is there."""
+        with suppress(NotFound):
+            if self._state(machine) in {MachineState.RUNNING, MachineState.STOPPED}:
+                raise unsure(error, f"the machine `{machine}` is there all the same") from error
+            self.destroy(machine)
+        # Its disk has its name, and ends with it: unless it was made, and the machine was not.
+        self.destroy_volume(machine)
+        for kind, look in (("machine", self._instance), ("disk", self._disk)):
+            with suppress(NotFound):
+                look(machine)
+                raise unsure(error, f"the {kind} `{machine}` is there all the same") from error
 
     def _is_attested(self, machine: str, kind: str) -> bool:
         found: Any = self._instance(machine).get("confidentialInstanceConfig")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,15 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
+from sovbroker.errors import (
+    InvalidArgument,
+    NoCapacity,
+    NotFound,
+    PermissionDenied,
+    SovbrokerError,
+    StoreError,
+    Unavailable,
+)
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry, text
 from sovbroker_adapters.keystone import endpoints, lifetime, question, unsaid
@@ -45,6 +54,10 @@ REFUSALS: Final[Mapping[str, type[StoreError]]] = MappingProxyType(
 """What the services call their refusals, where it says more than the status does."""
 
 WRONG: Final = frozenset({"badRequest", "conflictingRequest"})
+FULL: Final = re.compile(
+    r"quota exceeded|exceeds? .*\bquota|maximum number of \w+ exceeded|is over a limit for", re.IGNORECASE
+)
+"""What Nova says in a 403 that is no matter of rights but of a quota; it checks them before it makes anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,8 @@ class Connection:
         """Return the error of an answer. Only what a service itself calls missing is missing."""
         name, said = _named(answer)
         message = f"the provider answered {answer.status}{f', {name}: {said}' if name else ''}"
+        if name == "forbidden" and FULL.search(said):
+            return NoCapacity(message, target=self.target)
         if name in WRONG:
             return InvalidArgument(f"{self.target}: {message}")
         return REFUSALS.get(name, by_status(answer.status))(message, target=self.target)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError, Unavailable
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, NotSupported, StoreError, Unavailable
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -23,12 +23,12 @@ from sovbroker.machines import (
     Visibility,
     Volume,
 )
-from sovbroker.ports import Support
+from sovbroker.ports import Support, patience
 from sovbroker_adapters.answers import broken, entries, entry, number, read, text
 from sovbroker_adapters.launches import check_launch, check_size, gibibytes, named
 from sovbroker_adapters.openstack import told
 from sovbroker_adapters.openstack.client import COMPUTE, IMAGE, VOLUME, Connection, quoted
-from sovbroker_adapters.settling import settled
+from sovbroker_adapters.settling import PAUSE, gone, settled
 
 __all__ = ["OpenStackMachines"]
 
@@ -88,7 +88,7 @@ class OpenStackMachines:
         answer = self._connection.told(COMPUTE, "POST /servers", body=asked, expected=ACCEPTED)
         machine = read(lambda one: text(one["server"], "id"), answer, target=self.target)
         try:
-            found = self.machine(machine)
+            found = self._scheduled(machine)
         except NotFound as error:
             raise Unavailable(f"the machine `{machine}` was made, and is not there", target=self.target) from error
         if found.name != launch.name or not launch.tags.items() <= found.tags.items():
@@ -255,6 +255,23 @@ class OpenStackMachines:
         if connection.zone is not None:
             asked["availability_zone"] = connection.zone
         return asked
+
+    def _scheduled(self, machine: str) -> Machine:
+        """Return a new machine once it has a host. Raises NoCapacity where there is none, and it is gone again."""
+        end = time.monotonic() + self._connection.within
+        while told.unplaced(found := self._server(machine)) and time.monotonic() < end:
+            patience().left(self._connection.within)
+            self._sleep(PAUSE)
+        made = read(told.machine, found, target=self.target)
+        if made.state is MachineState.GONE:
+            raise NotFound(f"there is no machine `{machine}`", target=self.target)
+        why = told.homeless(found)
+        if made.state is MachineState.FAILED and why:
+            self.destroy(machine)
+            within, what = self._connection.within, f"the machine `{machine}`"
+            gone(lambda: self.machine(machine), within=within, what=what, target=self.target, sleep=self._sleep)
+            raise NoCapacity(f"the machine `{machine}` was destroyed again: {why}", target=self.target)
+        return made
 
     def _act(self, machine: str, action: Mapping[str, object]) -> None:
         self._connection.ask(COMPUTE, f"POST /servers/{quoted(machine)}/action", body=action, expected=ACCEPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -9,7 +10,7 @@ from typing import Any, Final, cast
 from sovbroker.machines import Image, Machine, MachineState, Size, Volume
 from sovbroker_adapters.answers import moment, number, text
 
-__all__ = ["SOFT", "attachments", "attested", "image", "machine", "size", "volume"]
+__all__ = ["SOFT", "attachments", "attested", "homeless", "image", "machine", "size", "unplaced", "volume"]
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -38,6 +39,11 @@ TASKS: Final[Mapping[str, MachineState]] = MappingProxyType(
         "rebooting_hard": MachineState.PENDING,
     }
 )
+SCHEDULING: Final = "scheduling"
+SHOWN: Final = 300
+NO_HOST: Final = re.compile(r"no ?valid ?host|exhausted all hosts", re.IGNORECASE)
+"""What Nova says of a machine that no host had room for, or that every host has tried to build."""
+
 MODELS: Final[Mapping[str, str]] = MappingProxyType({"amd-sev-snp": "sev-snp", "intel-tdx": "tdx"})
 """Models of encrypted memory that a machine can prove; the others (`amd-sev`, `amd-sev-es`) only encrypt."""
 
@@ -59,6 +65,18 @@ def machine(found: Mapping[str, Any]) -> Machine:
         tags={str(name): str(value) for name, value in found["metadata"].items()},
         addresses=tuple(str(one["addr"]) for network in networks.values() for one in network),
     )
+
+
+def unplaced(found: Mapping[str, Any]) -> bool:
+    """Whether a machine is one that no host was chosen for as yet."""
+    return found.get("status") == "BUILD" and found.get("OS-EXT-STS:task_state") == SCHEDULING
+
+
+def homeless(found: Mapping[str, Any]) -> str:
+    """Return why a machine that has failed got no host, "" for one that has failed otherwise."""
+    fault = found.get("fault")
+    said = str(cast("Mapping[str, Any]", fault).get("message") or "") if isinstance(fault, Mapping) else ""
+    return said[:SHOWN] if NO_HOST.search(said) else ""
 
 
 def size(found: Mapping[str, Any], specs: Mapping[str, Any]) -> Size:

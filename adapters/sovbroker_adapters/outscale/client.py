@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
 import httpx
 
-from sovbroker.errors import InvalidArgument, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
+from sovbroker.errors import (
+    InvalidArgument,
+    NoCapacity,
+    NotFound,
+    PermissionDenied,
+    SovbrokerError,
+    StoreError,
+    Unavailable,
+)
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries
-from sovbroker_adapters.attempts import pauses
+from sovbroker_adapters.attempts import repeated
 from sovbroker_adapters.held import held_client
 from sovbroker_adapters.outscale.signing import signed
 from sovbroker_adapters.processes import PerProcess
@@ -28,6 +36,19 @@ OK: Final = 200
 LATER: Final = frozenset({408, 425, 429})
 PAGE: Final = 1000
 SHOWN: Final = 300
+KINDS: Final[Mapping[str, type[StoreError]]] = MappingProxyType(
+    {
+        "AccessDenied": PermissionDenied,
+        "AuthFailure": PermissionDenied,
+        "InsufficientCapacity": NoCapacity,
+        "InternalError": Unavailable,
+        "InvalidResource": NotFound,
+        "RequestLimitExceeded": Unavailable,
+        "TooManyResources": NoCapacity,
+        "UnauthorizedOperation": PermissionDenied,
+    }
+)
+"""What the API calls its refusals, where it says more than the status does."""
 
 
 class Connection:
@@ -58,14 +79,7 @@ class Connection:
 
     def ask(self, action: str, body: Mapping[str, object], *, again: bool) -> Mapping[str, Any]:
         """Make a call, several times where it may be made `again`. Whatever fails is an error of ours."""
-        for pause in pauses(self._attempts, again=again):
-            try:
-                return self._once(action, json.dumps(body).encode())
-            except Unavailable:
-                if pause is None:
-                    raise
-            time.sleep(pause)
-        raise AssertionError  # the last pause is None
+        return repeated(lambda: self._once(action, json.dumps(body).encode()), attempts=self._attempts, again=again)
 
     def pages(self, action: str, name: str, **filters: object) -> Iterator[Mapping[str, Any]]:
         """Yield every object of a list, page by page. Raises Unavailable for a page that lacks the list."""
@@ -124,13 +138,11 @@ class Connection:
         """Return the error of an answer. Only what the API itself calls missing is missing."""
         kind, code, details = _named(told)
         message = f"the provider answered {status}{f', {kind} {code}' if kind else ''}: {details}"
+        # `TooManyResources (QuotaExceded)` is what its own table of errors says.
+        known = KINDS.get(kind.partition(" ")[0])
+        if known is not None:
+            return known(message, target=self.target)
         match kind:
-            case "InvalidResource":
-                return NotFound(message, target=self.target)
-            case "AccessDenied" | "AuthFailure" | "UnauthorizedOperation":
-                return PermissionDenied(message, target=self.target)
-            case "InsufficientCapacity" | "TooManyResources" | "InternalError" | "RequestLimitExceeded":
-                return Unavailable(message, target=self.target)
             case "" | "OperationNotSupported" | "OperationNotAllowed":
                 return _by_status(status)(message, target=self.target)
             case _ if status < 500:  # noqa: PLR2004 - HTTP's own

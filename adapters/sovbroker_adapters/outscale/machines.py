@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, NotSupported
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -26,11 +26,12 @@ from sovbroker.machines import (
 )
 from sovbroker.ports import Support
 from sovbroker_adapters.answers import broken, entries, entry, read, text
+from sovbroker_adapters.attempts import unsure
 from sovbroker_adapters.launches import check_launch, check_size, gibibytes, named
 from sovbroker_adapters.outscale import told
 from sovbroker_adapters.outscale.client import Connection
 from sovbroker_adapters.outscale.prices import priced
-from sovbroker_adapters.settling import settled
+from sovbroker_adapters.settling import gone, settled
 
 __all__ = ["OutscaleMachines"]
 
@@ -91,7 +92,11 @@ class OutscaleMachines:
         if not _is_tagged(found, launch):
             found = self._finished(launch, machine)
         elif found.state is not MachineState.RUNNING:
-            self._start(machine)
+            try:
+                self._start(machine)
+            except NoCapacity as error:
+                # An earlier call has made it, and it may have run since: it stays.
+                raise unsure(error, f"the machine `{machine}` is there, and does not run") from error
             found = self.machine(machine)
         return found
 
@@ -228,10 +233,16 @@ class OutscaleMachines:
                 self._tag(resource, launch.name, launch.tags)
             self._tagged(launch, machine)
             self._start(machine)
-        except BaseException:
+        except BaseException as error:
             self.destroy(machine)
+            if isinstance(error, NoCapacity):
+                self._gone(machine)
             raise
         return self._tagged(launch, machine)
+
+    def _gone(self, machine: str) -> None:
+        within, what = self._connection.within, f"the machine `{machine}`"
+        gone(lambda: self.machine(machine), within=within, what=what, target=self.target, sleep=self._sleep)
 
     def _tagged(self, launch: Launch, machine: str) -> Machine:
         """Return a machine that has its tags. Raises Unavailable for one that was not given them."""

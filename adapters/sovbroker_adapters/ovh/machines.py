@@ -8,7 +8,15 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported, StoreError
+from sovbroker.errors import (
+    InvalidArgument,
+    NoCapacity,
+    NotFound,
+    NotSupported,
+    SovbrokerError,
+    StoreError,
+    Unavailable,
+)
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -106,7 +114,15 @@ class OvhMachines:
                 raise InvalidArgument(f"{self.target}: the script is not UTF-8, which is all that it may be") from error
         if launch.key is not None:
             asked["sshKeyId"] = launch.key
-        made = read(_machine, self._ask("POST", "instance", body=asked), target=self.target)
+        try:
+            answer = self._ask("POST", "instance", body=asked)
+        except (InvalidArgument, StoreError) as error:
+            if not isinstance(error, Unavailable) and (full := self._full(launch.size)):
+                raise NoCapacity(
+                    f"{full}: {str(error).removeprefix(f'{self.target}: ')}", target=self.target
+                ) from error
+            raise
+        made = read(_machine, answer, target=self.target)
         if made.name != launch.name:
             raise broken(f"a machine `{made.name}` to the launch of `{launch.name}`", target=self.target)
         return made
@@ -209,14 +225,32 @@ class OvhMachines:
 
     def visibility(self) -> Visibility:
         """See `ComputeProvider.visibility`: a flavor is the canary, the used quota the number."""
-        quota = entry(self._ask("GET", "region", self._connection.region, "quota"), target=self.target)
-        used = read(lambda one: number(one, "usedInstances"), quota.get("instance"), target=self.target)
+        used = read(lambda one: number(one, "usedInstances"), self._quota(), target=self.target)
         flavors = sorted(size.id for size in self.sizes())
         return Visibility(used, f"flavor {flavors[0]} in {self._connection.region}" if flavors else "")
 
     def close(self) -> None:
         """See `ComputeProvider.close`."""
         self._connection.close()
+
+    def _quota(self) -> Mapping[str, Any]:
+        answer = entry(self._ask("GET", "region", self._connection.region, "quota"), target=self.target)
+        return entry(answer.get("instance"), target=self.target)
+
+    def _full(self, size: str) -> str:
+        """Return which quota has no room for a machine of a size, "" where none is seen to be full.
+
+        What the API calls a refusal for that reason is not told anywhere, and so its own numbers have to tell.
+        """
+        with suppress(SovbrokerError):
+            quota = self._quota()
+            cpus = next((one.cpus for one in self.sizes() if one.id == size), 0)
+            for name, wanted in (("Instances", 1), ("Cores", cpus)):
+                with suppress(ValueError):
+                    most, used = number(quota, f"max{name}"), number(quota, f"used{name}")
+                    if used + wanted > most:
+                        return f"{used} of {most} {name.lower()} of the quota are used, and {wanted} more are wanted"
+        return ""
 
     def _ask(self, method: str, *path: str, body: object = None, query: Mapping[str, str] = NO_TAGS) -> Any:  # noqa: ANN401 - what JSON holds
         """Call the API. What it calls wrong, or in conflict with what is, is an argument that is wrong."""

@@ -106,11 +106,13 @@ class ArmService:
     """The service, from `with` to its end, on a free port of 127.0.0.1. `asked` counts requests by method and path.
 
     `fail` are errors that the next operations end with: a machine that was to be made stays, as one that has failed.
+    `refuse` is what the next launches are refused with.
     """
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.fail: list[Body] = []
+        self.refuse: RefusalError | None = None
         self.held: dict[str, Body] = {}
         self.page = 100
         self._operations: dict[str, tuple[Body | None, Callable[[], None]]] = {}
@@ -272,6 +274,8 @@ class ArmService:
 
     def _make_vm(self, path: str, name: str, body: Body) -> Answer:
         properties = body["properties"]
+        if self.refuse is not None:
+            raise self.refuse
         if properties["hardwareProfile"]["vmSize"] not in SIZES:
             raise RefusalError(400, "InvalidParameter", "The value of parameter vmSize is invalid.")
         if ":".join(properties["storageProfile"]["imageReference"].values()) != IMAGE:

@@ -5,7 +5,8 @@
     with moto() as server, Ec2Gateway(server.host) as gateway:
         compute = build(gateway.binding())
 
-It also looks at how each launch is asked for: a token, one machine, and a metadata service that wants a session.
+It also looks at how each launch is asked for: a token, one machine, and a metadata service that wants a session. And it
+says that there is no room, as moto never does: with the status, the code and the words of `refuse`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ WITHIN: Final = 60
 REGION: Final = "eu-west-3"
 NEEDED: Final = {"MinCount": "1", "MaxCount": "1", "MetadataOptions.HttpTokens": "required"}
 ERROR: Final = (
-    "<Response><Errors><Error><Code>{}</Code><Message>as the service says</Message></Error></Errors>"
-    "<RequestID>r</RequestID></Response>"
+    "<Response><Errors><Error><Code>{}</Code><Message>{}</Message></Error></Errors><RequestID>r</RequestID></Response>"
 )
 Answer = tuple[int, bytes]
 
@@ -36,6 +36,7 @@ class Ec2Gateway:
 
     def __init__(self, upstream: str) -> None:
         self.asked: Counter[str] = Counter()
+        self.refuse: tuple[int, str, str] | None = None
         self._upstream = upstream
         self._launches: dict[str, tuple[bytes, Answer]] = {}
         self._lock = threading.Lock()
@@ -77,14 +78,21 @@ class Ec2Gateway:
                 return self._forward(path, headers, body)
             token = given.get("ClientToken", "")
             if not token or any(given.get(name) != value for name, value in NEEDED.items()):
-                return 400, ERROR.format("MissingParameter").encode()
+                return 400, ERROR.format("MissingParameter", "as the service says").encode()
             if token not in self._launches:
+                if self.refuse is not None:
+                    status, code, words = self.refuse
+                    return status, ERROR.format(code, words).encode()
                 made = self._forward(path, headers, body)
                 if made[0] != 200:  # noqa: PLR2004 - not made
                     return made
                 self._launches[token] = (body, made)
             as_asked, made = self._launches[token]
-            return made if as_asked == body else (400, ERROR.format("IdempotentParameterMismatch").encode())
+            return (
+                made
+                if as_asked == body
+                else (400, ERROR.format("IdempotentParameterMismatch", "it was another launch").encode())
+            )
 
     def _forward(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
         connection = HTTPConnection(self._upstream, timeout=WITHIN)

@@ -94,12 +94,14 @@ class Asked:
 class GceService:
     """The service, from `with` to its end, on a free port of 127.0.0.1. `asked` counts requests by method and kind.
 
-    `fail` are errors that the next operations end with; what they were to do is not done.
+    `fail` are errors that the next operations end with; what they were to do is not done, save that the disk of a
+    machine stays. `refuse` is what the next launch is refused with.
     """
 
     def __init__(self, verify: Callable[[str], Mapping[str, Any]]) -> None:
         self.asked: Counter[str] = Counter()
         self.fail: list[Body] = []
+        self.refuse: RefusalError | None = None
         self.instances: dict[str, Body] = {}
         self.disks: dict[str, Body] = {}
         self.requests: dict[str, Body] = {}
@@ -220,6 +222,8 @@ class GceService:
             operation["error"] = {"errors": [self.fail.pop(0)]}
             done = lambda: None  # noqa: E731 - nothing happens
             self.instances.pop(path, None)
+            for disk in self.disks.values():
+                disk["users"] = [one for one in disk["users"] if one != self._at(path)]
         self._operations[name] = (operation, done)
         self.requests[request] = operation
         return {name: value for name, value in operation.items() if name != "error"}
@@ -242,6 +246,8 @@ class GceService:
         path = f"projects/{PROJECT}/zones/{zone}/instances/{body['name']}"
         size = body["machineType"].removeprefix(f"zones/{zone}/machineTypes/")
         network = body["networkInterfaces"][0]
+        if self.refuse is not None:
+            raise self.refuse
         if path in self.instances:
             raise RefusalError(409, "alreadyExists", f"The resource '{path}' already exists")
         if size not in SIZES:

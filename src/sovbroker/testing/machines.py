@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import count
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, NotSupported
 from sovbroker.machines import (
     NO_TAGS,
     ComputeFeature,
@@ -48,6 +48,7 @@ class FakeCompute:
 
     `before` and `after` are called with the name of each call that changes something, and may raise; `blind` makes it
     list nothing, and `canary` and `counts` are what it shows of itself. `launches` counts the machines it has made.
+    `full` is why it has no room for another machine, "" while it has.
     """
 
     target: str = "fake/compute@region"
@@ -59,6 +60,7 @@ class FakeCompute:
     blind: bool = False
     canary: str = "its default group"
     counts: bool = True
+    full: str = ""
     fleet: dict[str, Machine] = field(default_factory=dict[str, Machine])
     disks: dict[str, Volume] = field(default_factory=dict[str, Volume])
     imported: dict[str, str] = field(default_factory=dict[str, str])
@@ -99,6 +101,8 @@ class FakeCompute:
             known = self._tokens.get(launch.token)
             if known in self.fleet and ComputeFeature.IDEMPOTENT_LAUNCH not in self.absent:
                 return self.fleet[known]
+            if self.full:
+                raise NoCapacity(self.full, target=self.target)
             self.told.append(launch)
             self.launches += 1
             made = Machine(

@@ -7,7 +7,7 @@
 
 Nova speaks version 2.1 alone, and takes bodies as its own schemas of that version do: no other names, no other types.
 What is new takes a look or two to be ready. Lists have pages of `page` entries. `public` is the URL that the catalogue
-names.
+names. `quota` is how many servers there may be; without `hosts`, none finds one: it is made, and fails a look later.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ METADATA: Final = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 MANY: Final = 255
 SCRIPT_MAX: Final = 65535
 PAGED: Final = {"limit?": str, "marker?": str}
+NO_HOST: Final = "No valid host was found. There are not enough hosts available."
 NOVA: Final = "/compute/v2.1"
 CINDER: Final = f"/volume/v3/{PROJECT}"
 SERVER: Final = {
@@ -83,6 +84,8 @@ class OpenStackService(ContractServer):
         self.keys: dict[str, Body] = {}
         self.tokens: set[str] = set()
         self.soft = False
+        self.quota = 50
+        self.hosts = True
         self._ids = count(1)
 
     def binding(self, *, settings: Mapping[str, str | int | bool] | None = None) -> Binding:
@@ -204,12 +207,15 @@ class OpenStackService(ContractServer):
             if METADATA.fullmatch(name) is None or len(value) > MANY:
                 raise self.no(400, f"Invalid input for field/attribute {name}.")
         self._check_script(wanted.get("user_data", ""))
+        if len(self.servers) >= self.quota:
+            used = f"Requested 1, but already used {len(self.servers)} of {self.quota} instances"
+            raise self.no(403, f"Quota exceeded for instances: {used}")
         made = str(uuid.UUID(int=next(self._ids) << 64))
         self.servers[made] = {
             "id": made,
             "name": wanted["name"],
             "status": "BUILD",
-            "OS-EXT-STS:task_state": "spawning",
+            "OS-EXT-STS:task_state": "spawning" if self.hosts else "scheduling",
             "metadata": wanted.get("metadata", {}),
             "flavor": {"id": wanted["flavorRef"], "links": []},
             "image": {"id": wanted["imageRef"], "links": []},
@@ -246,7 +252,15 @@ class OpenStackService(ContractServer):
         for name, one in list(self.servers.items()):
             if one["OS-EXT-STS:task_state"] == "deleting":
                 del self.servers[name]
-            after = {"spawning": "ACTIVE", "powering-on": "ACTIVE", "powering-off": "SHUTOFF", "rebooting": "ACTIVE"}
+            if one["OS-EXT-STS:task_state"] == "scheduling":
+                one["fault"] = {"code": 500, "created": one["created"], "message": NO_HOST}
+            after = {
+                "scheduling": "ERROR",
+                "spawning": "ACTIVE",
+                "powering-on": "ACTIVE",
+                "powering-off": "SHUTOFF",
+                "rebooting": "ACTIVE",
+            }
             one["status"] = after.get(one["OS-EXT-STS:task_state"], one["status"])
             one["OS-EXT-STS:task_state"] = None
         return told
@@ -297,7 +311,12 @@ class OpenStackService(ContractServer):
         del asked
         return Said(
             200,
-            {"limits": {"rate": [], "absolute": {"maxTotalInstances": 50, "totalInstancesUsed": len(self.servers)}}},
+            {
+                "limits": {
+                    "rate": [],
+                    "absolute": {"maxTotalInstances": self.quota, "totalInstancesUsed": len(self.servers)},
+                }
+            },
         )
 
     @route("GET", f"{NOVA}/os-security-groups")

@@ -39,11 +39,15 @@ class RefusalError(Exception):
 
 @dataclass(slots=True)
 class Machines:
-    """The machines of the project in `REGION`. What a test puts in by itself needs the fields that are made here."""
+    """The machines of the project in `REGION`. What a test puts in by itself needs the fields that are made here.
+
+    `quota` is how many there may be. What the API calls a refusal for that reason is not told anywhere.
+    """
 
     instances: dict[str, Body] = field(default_factory=dict[str, Body])
     volumes: dict[str, Body] = field(default_factory=dict[str, Body])
     keys: dict[str, Body] = field(default_factory=dict[str, Body])
+    quota: int = 20
     _ids: count[int] = field(default_factory=lambda: count(1))
 
     def speaks_of(self, parts: list[str]) -> bool:
@@ -56,7 +60,7 @@ class Machines:
         match parts:
             case ["region", name, "quota"] if method == "GET" and name == REGION:
                 used = sum(one["status"] not in {"DELETING", "DELETED"} for one in self.instances.values())
-                return {"region": REGION, "instance": {"usedInstances": used, "maxInstances": 20}}
+                return {"region": REGION, "instance": {"usedInstances": used, "maxInstances": self.quota}}
             case ["flavor"]:
                 flavor = {"id": FLAVOR, "name": "d2-2", "vcpus": 1, "ram": 2000, "disk": 25, "available": True}
                 windows = flavor | {"id": "flavor-windows", "name": "win-d2-2", "available": False}
@@ -139,6 +143,8 @@ class Machines:
             raise RefusalError(400, "Client::BadRequest", "no such region, flavor or image")
         if body.get("sshKeyId") not in {None, *self.keys}:
             raise RefusalError(400, "Client::BadRequest", "no such key")
+        if len(self.instances) >= self.quota:
+            raise RefusalError(403, "Client::Forbidden", "no more instances for this project")
         name = self._new()
         self.instances[name] = {
             "id": name,

@@ -11,6 +11,7 @@ import pytest
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     NotSupported,
     PermissionDenied,
@@ -19,7 +20,7 @@ from sovbroker.errors import (
 )
 from sovbroker.machines import ImageSource, Launch, MachineState
 from sovbroker.ports import Credentials
-from sovbroker.testing.arm import IMAGE, SECRETS, ArmService
+from sovbroker.testing.arm import IMAGE, SECRETS, ArmService, RefusalError
 from sovbroker.testing.chaos import ChaosProxy, Reset, Status
 from sovbroker.testing.recorder import Recorder
 from sovbroker_adapters.azure_arm import build, told
@@ -141,11 +142,35 @@ def test_a_launch_whose_answer_was_lost_makes_one_machine(service, opened, proxy
 
 
 def test_a_machine_that_could_not_be_started_is_removed(service, opened):
-    for code, error in (("AllocationFailed", Unavailable), ("InvalidParameter", InvalidArgument)):
+    for code, error in (("AllocationFailed", NoCapacity), ("InvalidParameter", InvalidArgument)):
         service.fail = [{"code": code, "message": "no room"}]
         with pytest.raises(error, match="no room"):
             opened().launch(LAUNCH)
         assert service.held == {}
+
+
+def test_no_room_is_not_sure_where_a_machine_is_there_or_an_attempt_had_no_answer(service, opened, proxy, monkeypatch):
+    service.refuse = RefusalError(409, "SkuNotAvailable", "no room")
+    compute = opened(proxy.host)
+    proxy.script(Status(503, b"{}"))
+    with pytest.raises(Unavailable, match="no room; an attempt before had no answer"):
+        compute.launch(LAUNCH)
+    with pytest.raises(NoCapacity, match="no room"):
+        compute.launch(LAUNCH)
+    service.refuse = None
+    made = compute.launch(LAUNCH)
+    service.refuse = RefusalError(409, "SkuNotAvailable", "no room")
+    # It is there, and runs: what is said of another one does not count.
+    monkeypatch.setattr(service, "_put", lambda *asked: service._make_vm(asked[0], asked[2], asked[3]))
+    with pytest.raises(Unavailable, match=r"no room; the machine .* is there all the same"):
+        compute.launch(LAUNCH)
+    assert [one.id for one in compute.machines()] == [made.id]
+
+
+def test_what_is_not_allowed_is_no_room_only_where_it_is_a_quota(service, opened):
+    service.refuse = RefusalError(409, "OperationNotAllowed", "the subscription is read-only")
+    with pytest.raises(InvalidArgument, match="read-only"):
+        opened().launch(LAUNCH)
 
 
 def test_machines_of_every_group_and_page_in_this_location_alone(service, opened):

@@ -14,6 +14,7 @@ import pytest
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     NotSupported,
     PermissionDenied,
@@ -268,7 +269,7 @@ def test_a_no_is_not_asked_for_again(opened, proxy, code, status, kind):
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("RequestLimitExceeded", 503), ("InsufficientInstanceCapacity", 500), ("Unheard", 502)]
+    ("code", "status"), [("RequestLimitExceeded", 503), ("ServiceUnavailable", 503), ("Unheard", 502)]
 )
 def test_what_may_pass_is_asked_for_again(opened, proxy, code, status):
     compute = opened(proxy, settings={"attempts": 2})
@@ -278,6 +279,22 @@ def test_what_may_pass_is_asked_for_again(opened, proxy, code, status):
     with pytest.raises(Unavailable, match=code):
         compute.machines()
     assert len(proxy.seen) == 4
+
+
+def test_no_room_is_said_at_once_and_not_asked_for_again(gateway, opened, proxy, monkeypatch):
+    compute = opened(proxy)
+    monkeypatch.setattr(gateway, "refuse", (500, "InsufficientInstanceCapacity", "no room"))
+    before = gateway.asked["RunInstances"]
+    with pytest.raises(NoCapacity, match="no room"):
+        compute.launch(launch(40))
+    assert gateway.asked["RunInstances"] == before + 1
+    # An attempt that had no answer may have made it.
+    proxy.script(None, None, refusal("RequestLimitExceeded", 503))
+    with pytest.raises(Unavailable, match="no room; an attempt before had no answer"):
+        compute.launch(launch(41))
+    monkeypatch.setattr(gateway, "refuse", (400, "Unsupported", "The requested configuration is not supported."))
+    with pytest.raises(InvalidArgument, match="Unsupported"):
+        compute.launch(launch(42))
 
 
 def test_what_would_happen_twice_is_asked_for_once(opened, proxy):

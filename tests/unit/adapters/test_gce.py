@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     NotSupported,
     PermissionDenied,
@@ -25,7 +26,7 @@ from sovbroker.errors import (
 from sovbroker.machines import ImageSource, Launch, MachineState
 from sovbroker.ports import Credentials
 from sovbroker.testing.chaos import ChaosProxy, Reset, Status
-from sovbroker.testing.gce import IMAGE, PROJECT, GceService
+from sovbroker.testing.gce import IMAGE, PROJECT, GceService, RefusalError
 from sovbroker.testing.recorder import Recorder
 from sovbroker_adapters.gce import build, told
 from sovbroker_adapters.gce.client import Connection
@@ -285,8 +286,9 @@ def test_a_place_that_is_not_there_does_not_say_that_its_machine_is_gone(opened,
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", Unavailable),
-        ("QUOTA_EXCEEDED", Unavailable),
+        ("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", NoCapacity),
+        ("QUOTA_EXCEEDED", NoCapacity),
+        ("RESOURCE_NOT_READY", Unavailable),
         ("UNSUPPORTED_OPERATION", InvalidArgument),
         ("SOMETHING_NEW", StoreError),
     ],
@@ -296,6 +298,29 @@ def test_what_an_operation_ends_with_raises(service, opened, code, error):
     with pytest.raises(error, match="no room"):
         opened().launch(LAUNCH)
     assert service.instances == {}
+
+
+def test_no_room_is_not_sure_where_a_machine_is_there_or_an_attempt_had_no_answer(service, opened, proxy):
+    compute = opened(proxy.host)
+    made = compute.launch(LAUNCH)
+    service.requests.clear()
+    service.refuse = RefusalError(403, "quotaExceeded", "no room")
+    with pytest.raises(Unavailable, match=r"quotaExceeded: no room; the machine .* is there all the same"):
+        compute.launch(LAUNCH)
+    assert [one.id for one in compute.machines()] == [made.id]
+    compute.destroy(made.id)
+    proxy.script(Status(503, b"{}"))
+    with pytest.raises(Unavailable, match="no room; an attempt before had no answer"):
+        compute.launch(dataclasses.replace(LAUNCH, token="Launch-2"))
+    with pytest.raises(NoCapacity, match="no room"):
+        compute.launch(dataclasses.replace(LAUNCH, token="Launch-3"))
+
+
+def test_what_is_left_of_a_machine_that_was_not_to_be_had_is_not_passed_over(service, opened, monkeypatch):
+    service.fail = [{"code": "QUOTA_EXCEEDED", "message": "no room"}]
+    monkeypatch.setattr(GceMachines, "destroy_volume", lambda self, volume: None)
+    with pytest.raises(Unavailable, match=r"no room; the disk .* is there all the same"):
+        opened().launch(LAUNCH)
 
 
 def test_an_operation_that_never_ends_is_not_waited_for_without_end(opened, proxy):

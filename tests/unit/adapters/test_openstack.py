@@ -6,12 +6,14 @@ import json
 import logging
 import os
 import pickle
+import time
 
 import pytest
 
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     NotSupported,
     PermissionDenied,
@@ -118,6 +120,48 @@ def test_a_machine_without_its_tags_is_destroyed(service, opened, proxy):
     with pytest.raises(Unavailable, match="without its tags; it was destroyed"):
         compute.launch(LAUNCH)
     assert compute.machines() == []
+
+
+def test_a_machine_that_no_host_has_room_for_is_gone_before_that_is_said(service, opened):
+    service.hosts = False
+    waits, compute = [], opened()
+    compute._sleep = waits.append
+    with pytest.raises(NoCapacity, match="was destroyed again: No valid host was found"):
+        compute.launch(LAUNCH)
+    assert service.servers == {}
+    assert len(waits) == 1
+
+
+def test_a_machine_that_cannot_be_destroyed_again_is_not_passed_over(service, opened, proxy):
+    service.hosts = False
+    compute = opened(proxy.host)
+    # The launch and two looks; then the destruction is not done.
+    proxy.script(None, None, None, Status(204))
+    with pytest.raises(Unavailable, match=r"that it destroys .*, which is failed"):
+        compute.launch(LAUNCH)
+    assert len(service.servers) == 1
+
+
+def test_a_machine_that_waits_for_a_host_is_told_of_as_pending(service, opened, monkeypatch):
+    service.hosts = False
+    monkeypatch.setattr(service, "_moved", lambda said: said)
+    compute = opened(settings={"within": 1})
+    compute._sleep = lambda seconds: time.sleep(0.01)
+    assert compute.launch(LAUNCH).state is MachineState.PENDING
+
+
+def test_what_fails_for_another_reason_is_no_matter_of_room(service, opened, proxy):
+    compute = opened(proxy.host)
+    denied = {"forbidden": {"code": 403, "message": "Policy doesn't allow os_compute_api:servers:create"}}
+    proxy.script(answer(denied, 403))
+    with pytest.raises(PermissionDenied, match="Policy doesn't allow"):
+        compute.launch(LAUNCH)
+    broken = {"code": 500, "message": "Image could not be written."}
+    service._ids = iter([5])
+    failed = {"id": "00000000-0000-0005-0000-000000000000", "name": LAUNCH.name, "status": "ERROR", "fault": broken}
+    failed |= {"metadata": dict(LAUNCH.tags), "flavor": {"id": "a1-ram2"}, "image": {"id": IMAGE}}
+    proxy.script(None, answer({"server": failed}))
+    assert compute.launch(LAUNCH).state is MachineState.FAILED
 
 
 def test_what_is_kept_after_a_deletion_is_deleted_for_good(service, opened):

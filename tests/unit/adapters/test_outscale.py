@@ -297,6 +297,27 @@ def test_a_no_is_not_asked_for_again_and_what_may_pass_is(opened, proxy):
         assert compute.machines() == []
 
 
+def test_no_room_is_not_sure_where_an_attempt_had_no_answer(service, opened, proxy):
+    compute = opened(proxy.host)
+    service.refuse["CreateVms"] = RefusalError("TooManyResources (QuotaExceded)", "10029", "too-many-cores")
+    # The image, the subregion, and then the launch.
+    proxy.script(None, None, Status(503, b"{}"))
+    with pytest.raises(Unavailable, match="too-many-cores; an attempt before had no answer"):
+        compute.launch(LAUNCH)
+    assert service.vms == {}
+
+
+def test_a_machine_that_is_there_and_finds_no_room_to_run_stays(service, opened):
+    compute = opened()
+    made = compute.launch(LAUNCH)
+    compute.stop(made.id)
+    compute.machine(made.id)
+    service.refuse["StartVms"] = RefusalError("InsufficientCapacity", "10001", "no room")
+    with pytest.raises(Unavailable, match=r"no room; the machine .* is there, and does not run"):
+        compute.launch(LAUNCH)
+    assert [one.id for one in compute.machines()] == [made.id]
+
+
 def test_what_would_happen_twice_is_asked_for_once(service, opened, proxy):
     compute = opened(proxy.host, settings={"zone": "eu-west-2a"})
     made = compute.launch(LAUNCH)

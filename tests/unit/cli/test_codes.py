@@ -33,6 +33,7 @@ class Decision:
         (errors.AlreadyExists("there"), 1),
         (errors.Conflict("other"), 1),
         (errors.PermissionDenied("no"), 1),
+        (errors.NoCapacity("full"), 1),
         (errors.NotSupported("no"), 1),
         (errors.StateError("broken"), 1),
         (OSError(28, "No space left on device"), 1),

@@ -7,12 +7,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import ClassVar, Final
 
 import pytest
 
-from sovbroker.errors import InvalidArgument, NotFound, NotSupported, SovbrokerError, Unavailable
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, NotSupported, SovbrokerError, Unavailable
 from sovbroker.machines import ComputeFeature, ComputeProvider, Image, ImageSource, Launch, Machine, MachineState
 from sovbroker.ports import waiting
 
@@ -56,6 +57,18 @@ class ComputeSuite:
 
     absent: ClassVar[str] = "nothing"
     patience: ClassVar[float] = 10.0
+
+    no_room: ClassVar[tuple[str, ...]] = ()
+    """The ways in which the provider says that it has no room or that a quota is full, () where it is not known how."""
+
+    @pytest.fixture
+    def full(self) -> Callable[[str], AbstractContextManager[object]]:
+        """Return a function of one of `no_room`: while its context lasts, the provider is full in that way."""
+
+        def unknown(how: str) -> AbstractContextManager[object]:
+            raise AssertionError(f"no fixture makes the provider full by `{how}`")
+
+        return unknown
 
     def settled(self, compute: ComputeProvider, machine: str, *states: MachineState) -> Machine:
         """Return a machine as soon as it is in one of the states."""
@@ -121,6 +134,25 @@ class ComputeSuite:
         assert {one.id for one in compute.machines()} == {first.id, other.id}
         for made in (first, other):
             compute.destroy(made.id)
+
+    def test_no_room_leaves_nothing(
+        self, compute: ComputeProvider, wanted: Launch, full: Callable[[str], AbstractContextManager[object]]
+    ) -> None:
+        """It is told by an error of its own, and nothing is there, or will be: another place may have the machine."""
+        for number, how in enumerate(self.no_room):
+            before = self.volumes_of(compute)
+            with full(how), pytest.raises(NoCapacity) as caught:
+                compute.launch(replace(wanted, token=f"{wanted.token[:-2]}n{number}"))
+            assert caught.value.target == compute.target
+            assert compute.machines() == []
+            assert self.volumes_of(compute) == before
+        made = compute.launch(wanted)
+        assert [one.id for one in compute.machines()] == [made.id]
+        compute.destroy(made.id)
+
+    def volumes_of(self, compute: ComputeProvider) -> set[str]:
+        """Return the ids of the volumes, where there are such things."""
+        return {one.id for one in compute.volumes()} if self.offers(compute, ComputeFeature.VOLUMES) else set()
 
     def test_stops_and_starts(self, compute: ComputeProvider, wanted: Launch) -> None:
         """A stopped machine is still there, and starts again."""
@@ -351,3 +383,5 @@ class ComputeFaultSuite:
         with pytest.raises(NotSupported if act in self.lacking else error) as caught:
             self.acts(wanted, source, self.absent)[act](compute)
         assert isinstance(caught.value, NotSupported) == (act in self.lacking)
+        # Only the provider's own words say that nothing was made, so that another place may be asked.
+        assert not isinstance(caught.value, NoCapacity)
