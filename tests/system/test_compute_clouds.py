@@ -9,9 +9,9 @@ import sovbroker
 from sovbroker.compute import Standing
 from sovbroker.compute.needs import Needs
 from sovbroker.compute.prices import shipped_prices
-from sovbroker.errors import Unavailable
+from sovbroker.errors import NoCapacity, Unavailable
 from sovbroker.testing.ec2 import Ec2Gateway
-from sovbroker.testing.outscale import OutscaleService
+from sovbroker.testing.outscale import OutscaleService, RefusalError
 from sovbroker.testing.ovh import OvhService
 
 POLICY = """
@@ -163,3 +163,43 @@ def test_who_runs_them_is_not_told_what_it_need_not_know(broker):
     (machine,) = broker.compute._around.providers.provider("outscale/compute@eu-west-2").machines()
     assert re.fullmatch("[0-9a-f]{24}", machine.tags["sovbroker-launch"])
     assert machine.tags["sovbroker-name"] == "web/x"
+
+
+def fill(services, target, words):
+    """Let the service of a place refuse the next launch in its own words."""
+    match target.partition("/")[0]:
+        case "aws":
+            services["aws/eu-west-3"].refuse = (500, "InsufficientInstanceCapacity", words)
+        case "outscale":
+            refusal = RefusalError("TooManyResources (QuotaExceded)", "10029", words)
+            services["outscale/eu-west-2"].refuse["CreateVms"] = refusal
+        case "ovhcloud":
+            services["ovhcloud/gra"].machines.quota = 0
+
+
+def test_whoever_has_no_room_is_passed_over_at_every_provider(broker, services):
+    compute = broker.compute
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test"
+    order = [one.target for one in compute.explain("web/x", image="mine").options]
+    assert len(order) == len(services)
+    for full in ((), order[:1], order[1:], order[:2], order):
+        for target in full:
+            fill(services, target, "no room")
+        has_room = [target for target in order if target not in full]
+        if has_room:
+            node = compute.launch("web/x", image="mine", ssh_key=key)
+            passed = order[: order.index(has_room[0])]
+            assert (node.target, list(node.passed)) == (has_room[0], passed)
+            assert [(one.name, one.target) for one in compute.audit().machines] == [("web/x", node.target)]
+            compute.destroy("web/x")
+        else:
+            with pytest.raises(NoCapacity, match="nothing was launched") as caught:
+                compute.launch("web/x", image="mine", ssh_key=key)
+            assert all(target in str(caught.value) for target in order)
+        assert compute.list() == []
+        assert compute.audit().machines == ()
+        for place in compute.places:
+            assert broker.compute._around.providers.provider(place).public_keys() == []
+        services["aws/eu-west-3"].refuse = None
+        services["outscale/eu-west-2"].refuse.clear()
+        services["ovhcloud/gra"].machines.quota = 20

@@ -7,9 +7,13 @@ import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 import sovbroker
+from sovbroker.errors import NoCapacity
+from sovbroker.testing.outscale import OutscaleService
+from sovbroker_adapters.sandbox import Sandboxes
 
 POLICY = """
 sovbroker: 1
@@ -29,6 +33,11 @@ targets:
 compute:
   - {at: local, path: machines, located: FR, controlled: FR, settings: {isolation: none}}
 """
+SECOND = """
+  - {{at: outscale/eu-west-2, endpoint: "{endpoint}", emulated: true, project: "{project}",
+     credentials: {{access_key: {{env: CRASH_ACCESS_KEY}}, secret_key: {{env: CRASH_SECRET_KEY}}}},
+     images: {{host: {{owner: Outscale, pattern: "Debian-12-*"}}}}}}
+"""
 ASKED = {"label": "secret", "image": "host", "user_data": "touch $HOME/ran; sleep 60"}
 STEPS = (
     (os, "fsync"),
@@ -40,6 +49,7 @@ STEPS = (
     (Path, "unlink"),
     (Path, "write_text"),
     (Path, "write_bytes"),
+    (httpx.Client, "post"),
 )
 """What another process could see of this one."""
 
@@ -130,3 +140,53 @@ def test_a_launch_that_is_killed_at_any_step_leaves_nothing_unknown(home, then):
         if not dead:
             break
     assert steps > 10
+
+
+@pytest.fixture
+def second(home, monkeypatch):
+    """Another place, at a provider; the first one has no room."""
+    with OutscaleService() as service:
+        binding = service.binding()
+        for name in ("access_key", "secret_key"):
+            monkeypatch.setenv(f"CRASH_{name.upper()}", binding.credentials.get(name) or "")
+        told = SECOND.format(endpoint=binding.endpoint, project=binding.container)
+        (home / "sovbroker.yaml").write_text(CONFIG.rstrip() + told)
+        yield service
+
+
+def no_room(self, launch):
+    raise NoCapacity("it is full", target=self.target)
+
+
+def machines_at(service):
+    return [vm for vm in service.vms.values() if vm["State"] not in {"shutting-down", "terminated"}]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("then", ["reap", "launch"])
+def test_a_launch_that_is_killed_between_places_leaves_nothing_unknown_and_nothing_twice(
+    home, second, monkeypatch, then
+):
+    monkeypatch.setattr(Sandboxes, "launch", no_room)
+    killed = 0
+    for step in itertools.count():
+        dead = killed_at(home, step)
+        assert len(machines_at(second)) <= 1
+        with sovbroker.open(home / "sovbroker.yaml", clock=later) as broker:
+            if then == "launch":
+                node = broker.compute.launch("job", **ASKED)
+                assert (node.target, node.passed) == ("outscale/compute@eu-west-2", {"local/compute": "it is full"})
+                (machine,) = machines_at(second)
+                assert node.id == machine["VmId"]
+            elif dead:
+                reaped = broker.compute.reap()
+                assert (reaped.strays, reaped.failures) == ((), {})
+            for node in broker.compute.list():
+                broker.compute.destroy(node.name)
+            assert machines_at(second) == []
+            assert broker.compute.audit().machines == ()
+        assert running(home) == []
+        killed += dead
+        if not dead:
+            break
+    assert killed > 25

@@ -84,7 +84,12 @@ def launch(
             ssh_key=public,
             owner=owner,
         )
-    _tell(session, node, f"`{node.name}` is {node.state} at {node.target}: {node.size}, labelled {node.label}")
+    text = f"`{node.name}` is {node.state} at {node.target}: {node.size}, labelled {node.label}"
+    _tell(
+        session,
+        node,
+        "\n".join([text, *(f"  not at {place}, which had no room: {why}" for place, why in node.passed.items())]),
+    )
 
 
 @command(app, "explain")
@@ -145,10 +150,11 @@ def get(session: Session, name: Annotated[str, NAME]) -> None:
         session.screen.data(node.to_dict())
         return
     facts = node.to_dict()
-    addresses = ", ".join(node.addresses)
+    facts |= {"addresses": ", ".join(node.addresses)}
+    facts |= {"passed": "; ".join(f"{place}, which had no room: {why}" for place, why in node.passed.items())}
     session.screen.table(
         ("", ""),
-        [(key, str(value)) for key, value in (facts | {"addresses": addresses}).items() if value not in {None, ""}],
+        [(key, str(value)) for key, value in facts.items() if value not in {None, ""}],
         header=False,
     )
 

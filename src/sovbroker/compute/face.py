@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from sovbroker.compute.audit import Audit, audit
+from sovbroker.compute.checks import check_name
 from sovbroker.compute.journal import Entry, Step
-from sovbroker.compute.launching import Secrets, check_name, launch, launch_of, undo
+from sovbroker.compute.launching import Secrets, launch, launch_of, undo
 from sovbroker.compute.needs import Needs, memory_of, ttl_of
 from sovbroker.compute.places import ComputePlace
 from sovbroker.compute.planning import Plan, Surroundings, Workload, data_of, decide, plan
@@ -28,7 +29,10 @@ MEMORY: Final = "1GiB"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine of ours. `id` is its provider's, "" while it is unknown whether there is one; times are in UTC."""
+    """A machine of ours. `id` is its provider's, "" while it is unknown whether there is one; times are in UTC.
+
+    `passed` are the places that came before its own and had no room for it, with their words.
+    """
 
     name: str
     id: str
@@ -43,6 +47,7 @@ class Node:
     near: str = ""
     addresses: tuple[str, ...] = ()
     plan: Plan | None = None
+    passed: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_dict(self) -> dict[str, object]:
         """Return the machine as JSON types."""
@@ -59,6 +64,7 @@ class Node:
             "owner": self.owner,
             "near": self.near,
             "addresses": list(self.addresses),
+            "passed": dict(self.passed),
         }
 
 
@@ -112,8 +118,10 @@ class Compute:
         `reap` destroys it. `user_data` is a script of at most 16 KiB, which must not hold any of the `secrets`; these
         reach the machine by a token that is good once. `ssh_key` is a public key.
 
-        The same call again returns the same machine. Raises Refused when the policy allows no place, InvalidArgument
-        when none has what is needed, AlreadyExists for a machine of that name that is another one, and StoreError.
+        It is at the first place that has room, of those and in the order that `explain` tells; `passed` of what is
+        returned tells those that had none. The same call again returns the same machine. Raises Refused when
+        the policy allows no place, InvalidArgument when none has what is needed, NoCapacity when none has room,
+        AlreadyExists for a machine of that name that is another one, and StoreError.
         """
         workload = self._workload(
             label=label,
@@ -313,6 +321,7 @@ def _node(entry: Entry, machine: Machine | None, made: Plan | None = None) -> No
         near=entry.near,
         addresses=() if machine is None else machine.addresses,
         plan=made,
+        passed=entry.passed,
     )
 
 

@@ -45,7 +45,8 @@ class Entry:
 
     `key` is what the policy is asked about: the key of the data that it works near, or its own name; `near` is "" or
     what it was asked to be near. `request` is the digest of all that was asked. `public_key` is what was imported for
-    it, "" for nothing. `hidden`: its provider is not told its name and label.
+    it, "" for nothing. `hidden`: its provider is not told its name and label. `passed` are the places that had no room
+    for it, with their words.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Entry:
     hidden: bool = False
     policy: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    passed: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def expired(self, now: datetime) -> bool:
         """Whether its time to live is over."""
@@ -183,6 +185,7 @@ def _entry(raw: bytes) -> Entry:
         raise ValueError(f"it has form {found['sovbroker_machine']!r}, and this version knows {FORM}")
     given: dict[str, Any] = {name: found[name] for name in NAMES if name in found}
     given["step"] = Step(found["step"])
+    given["passed"] = dict(found.get("passed", {}))
     entry = Entry(**given)
     if not all(isinstance(getattr(entry, name), str) for name in ("name", "launch", "target", "key", "label")):
         raise ValueError("it names no machine")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import base64
+import logging
 import re
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Final
 
+from sovbroker.compute.checks import check_name, check_user_data
 from sovbroker.compute.journal import Entry, Step
 from sovbroker.compute.planning import Option, Plan, Surroundings, Workload, plan
 from sovbroker.errors import (
     AlreadyExists,
     ConfigError,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     NotSupported,
     PermissionDenied,
@@ -32,8 +33,6 @@ __all__ = [
     "TAG",
     "Launched",
     "Secrets",
-    "check_name",
-    "check_user_data",
     "found",
     "launch",
     "launch_of",
@@ -42,61 +41,17 @@ __all__ = [
     "undo",
 ]
 
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9./-]{0,61}[a-z0-9])?")
+log = logging.getLogger("sovbroker")
+
 TAG: Final = "sovbroker"
 """What the names of our tags begin with."""
 
 GRACE: Final = timedelta(minutes=15)
 """How long a provider may take to show a machine that it has made."""
 
-USER_DATA_MAX: Final = 16 << 10
-SECRET_LEAST: Final = 4
-SECRET_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-ENCODINGS: Final = ("utf-8", "utf-16-le", "utf-16-be")
 
 Secrets = Callable[[str, Mapping[str, str], bytes], bytes]
 """Puts secrets by name where the machine of a launch finds them; returns its script with what it finds them by."""
-
-
-def check_name(name: str) -> str:
-    """Return the name of a machine. Raises InvalidArgument for one that not every provider takes."""
-    if NAME.fullmatch(name) is None:
-        raise InvalidArgument(
-            f"`{name[:80]}` cannot name a machine; use 1 to 63 of a-z, 0-9, `.`, `/` and `-`, a letter or digit at "
-            "either end"
-        )
-    return name
-
-
-def check_user_data(script: bytes, secrets: Mapping[str, str]) -> None:
-    """Raise InvalidArgument for a script that is too long, or that holds a declared secret in any usual encoding."""
-    if len(script) > USER_DATA_MAX:
-        raise InvalidArgument(
-            f"user_data takes {len(script)} bytes, and at most {USER_DATA_MAX} are allowed; fetch more"
-        )
-    for name, secret in secrets.items():
-        if len(secret) < SECRET_LEAST:
-            raise InvalidArgument(f"the secret `{name}` is shorter than {SECRET_LEAST} characters")
-        if SECRET_NAME.fullmatch(name) is None:
-            raise InvalidArgument(f"`{name[:80]}` cannot name a secret; use 1 to 64 letters, digits, `_`, `-` and `.`")
-        if any(form in script for form in _spellings(secret)):
-            raise InvalidArgument(
-                f"user_data holds the secret `{name}`, and every provider keeps user_data where others read it; pass "
-                "it as `secrets=` alone"
-            )
-
-
-def _spellings(secret: str) -> Iterator[bytes]:
-    """Yield how a secret may stand in a text: plain, percent-encoded, hexadecimal, base64 at each alignment."""
-    yield urllib.parse.quote(secret, safe="").encode()
-    for encoding in ENCODINGS:
-        plain = secret.encode(encoding)
-        yield from (plain, plain.hex().encode(), plain.hex().upper().encode())
-        for shift in range(3):
-            # The characters that only the secret decides: whatever stands around it.
-            coded = base64.b64encode(bytes(shift) + plain)
-            inner = coded[-(-shift * 8 // 6) : (shift + len(plain)) * 8 // 6]
-            yield from (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
 
 
 def tags_of(entry: Entry, installation: str) -> dict[str, str]:
@@ -119,13 +74,26 @@ class Launched:
     plan: Plan | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be launched, wherever that will be."""
+
+    name: str
+    workload: Workload
+    plan: Plan
+    request: str
+    secrets: Mapping[str, str] = field(repr=False)
+    deposit: Secrets | None
+
+
 def launch(
     around: Surroundings, name: str, workload: Workload, *, secrets: Mapping[str, str], deposit: Secrets | None
 ) -> Launched:
     """Launch a machine, or return the one of that name that the same workload has already.
 
-    Raises Refused, InvalidArgument, AlreadyExists, StoreError. After Unavailable there may be a machine: the same call
-    finds it, and so does `reap`.
+    It is at the first option of the plan whose provider has room for it. Raises Refused, InvalidArgument,
+    AlreadyExists, StoreError; NoCapacity where no option has room, and then there is nothing. After Unavailable there
+    may be a machine: the same call finds it, and so does `reap`.
     """
     check_name(name)
     check_user_data(workload.user_data, secrets)
@@ -147,16 +115,54 @@ def launch(
         resumed = before if before is not None and _still(made, before) else None
         if before is not None and resumed is None:
             undo(around, before)
-        entry = resumed or _entry(around, name, workload, made, digest)
-        option = next(one for one in made.options if one.target == entry.target)
+        return _placed(around, Task(name, workload, made, digest, secrets, deposit), resumed)
+
+
+def _placed(around: Surroundings, task: Task, resumed: Entry | None) -> Launched:
+    """Launch at the first option that has room: first where it was begun, then as the plan has them.
+
+    An entry is undone before the next one is written, and that one is there before its provider is asked. So there is
+    never more than one place at which there may be something.
+    """
+    begun = "" if resumed is None else resumed.target
+    full: dict[str, NoCapacity] = {}
+    for option in sorted(task.plan.options, key=lambda one: one.target != begun):
+        if resumed is not None and option.target == begun:
+            entry, again = resumed, True
+        else:
+            told = {target: _words(error, target) for target, error in full.items()}
+            if told:
+                before, why = list(told.items())[-1]
+                log.warning("%s has no room for `%s`, and %s is asked next: %s", before, task.name, option.target, why)
+            entry, again = _entry(around, task, option, told), False
         around.journal.put(entry)
         provider = around.providers.provider(entry.target)
-        machine = None if resumed is None else found(provider, entry)
-        if machine is None:
-            entry, machine = _carried_out(around, entry, workload, option, provider, secrets=secrets, deposit=deposit)
+        machine = found(provider, entry) if again else None
+        try:
+            if machine is None:
+                entry, machine = _carried_out(around, task, entry, option, again=again)
+        except NoCapacity as error:
+            full[option.target] = error
+            continue
         entry = replace(entry, step=Step.LAUNCHED, machine=machine.id)
         around.journal.put(entry)
-        return Launched(entry, machine, made)
+        return Launched(entry, machine, task.plan)
+    raise _nowhere(full)
+
+
+def _words(error: Exception, target: str) -> str:
+    """Return what an error of a place says, without the place."""
+    return str(error).removeprefix(f"{target}: ")
+
+
+def _nowhere(full: Mapping[str, NoCapacity]) -> NoCapacity:
+    """Return the error of a launch that no place has room for: the place's own, where there is only one."""
+    if len(full) == 1:
+        return next(iter(full.values()))
+    width = max(len(target) for target in full)
+    lines = [f"  {target:<{width}}  {_words(error, target)}" for target, error in full.items()]
+    head = "no place that may have the machine has room for it now, and nothing was launched; try again later"
+    return NoCapacity("\n".join([head, *lines]))
 
 
 def _standing(around: Surroundings, entry: Entry, digest: str) -> Machine | None:
@@ -186,16 +192,16 @@ def _still(made: Plan, entry: Entry) -> bool:
     )
 
 
-def _entry(around: Surroundings, name: str, workload: Workload, made: Plan, digest: str) -> Entry:
-    now, option = around.clock(), made.options[0]
+def _entry(around: Surroundings, task: Task, option: Option, passed: Mapping[str, str]) -> Entry:
+    now, made, workload = around.clock(), task.plan, task.workload
     return Entry(
-        name=name,
+        name=task.name,
         launch=token_hex(12),
         target=option.target,
         key=made.key,
         label=made.label,
         near=workload.near,
-        request=digest,
+        request=task.request,
         size=option.size.id,
         image=option.image,
         step=Step.LAUNCHING,
@@ -204,6 +210,7 @@ def _entry(around: Surroundings, name: str, workload: Workload, made: Plan, dige
         owner=workload.owner,
         hidden=_hides(around, made),
         policy=made.decision.policy,
+        passed=passed,
     )
 
 
@@ -215,21 +222,18 @@ def _hides(around: Surroundings, made: Plan) -> bool:
 
 
 def _carried_out(
-    around: Surroundings,
-    entry: Entry,
-    workload: Workload,
-    option: Option,
-    provider: ComputeProvider,
-    *,
-    secrets: Mapping[str, str],
-    deposit: Secrets | None,
+    around: Surroundings, task: Task, entry: Entry, option: Option, *, again: bool
 ) -> tuple[Entry, Machine]:
-    """Do what a launch takes at its provider, and undo it where the provider would not have it."""
+    """Do what a launch takes at its provider, and undo it where the provider would not have it.
+
+    Raises NoCapacity when nothing is left there. `again`: an earlier try may have been carried out.
+    """
+    provider, workload = around.providers.provider(entry.target), task.workload
     try:
         script = workload.user_data
-        if deposit is not None and secrets:
-            script = deposit(entry.launch, secrets, script)
-            check_user_data(script, secrets)
+        if task.deposit is not None and task.secrets:
+            script = task.deposit(entry.launch, task.secrets, script)
+            check_user_data(script, task.secrets)
         if workload.ssh_key is not None:
             key = provider.import_key(f"{TAG}-{entry.launch}", workload.ssh_key)
             entry = replace(entry, public_key=key.id)
@@ -246,9 +250,16 @@ def _carried_out(
                 attested=_attested(workload, option),
             )
         )
-    except (InvalidArgument, PermissionDenied, NotFound, NotSupported, ConfigError, SealError):
-        # The provider would not have it, or never heard of it: what is not there now never will be.
-        undo(around, entry, certain=True)
+    except (InvalidArgument, PermissionDenied, NotFound, NotSupported, NoCapacity, ConfigError, SealError) as error:
+        # The provider would not have it, or never heard of it: what is not there now never will be. Unless an earlier
+        # try has made it: then that may be why there is no room, and it may not be shown yet.
+        if again and (made := found(provider, entry)) is not None:
+            return entry, made
+        try:
+            undo(around, entry, certain=not again)
+        except Unavailable as unseen:
+            said = f"{_words(error, entry.target)}; {_words(unseen, entry.target)}"
+            raise Unavailable(said, target=entry.target) from error
         raise
     return entry, machine
 

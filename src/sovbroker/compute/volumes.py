@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sovbroker.compute.checks import check_name
 from sovbroker.compute.journal import Entry, Step
-from sovbroker.compute.launching import TAG, check_name
+from sovbroker.compute.launching import TAG
 from sovbroker.compute.needs import memory_of
 from sovbroker.compute.planning import Surroundings
 from sovbroker.errors import InvalidArgument, NotFound

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sovbroker.errors import NoCapacity
 from sovbroker.machines import Visibility
 from sovbroker.testing.machines import FakeCompute
+from sovbroker_adapters.sandbox import Sandboxes
 
 MACHINES = """
 compute:
@@ -72,6 +74,33 @@ def test_a_life(computing, run, done):
         assert (gone.code, gone.err) == (4, "error: there is no machine `job`\n")
     assert "lacks" not in launched(run, "other", "--ssh-key", "key.pub").out
     assert launched(run, "other", "--ssh-key", "key.pub").code == 2
+
+
+def test_a_place_that_had_no_room_is_told_of(computing, run, done):
+    assert launched(run).code == 0
+    # As a launch leaves it that came to the second place of its plan.
+    (entry,) = (computing / "state.db.machines").glob("*.json")
+    held = json.loads(entry.read_text())
+    entry.write_text(json.dumps(held | {"passed": {"aws/compute@eu-west-3": "InsufficientInstanceCapacity"}}))
+    said = launched(run)
+    assert said.out.splitlines() == [
+        "`job` is running at local/compute: small, labelled internal",
+        "  not at aws/compute@eu-west-3, which had no room: InsufficientInstanceCapacity",
+    ]
+    assert "aws/compute@eu-west-3, which had no room: InsufficientInstanceCapacity" in done("compute", "get", "job")
+    assert json.loads(done("compute", "get", "job", "--json"))["passed"] == held["passed"] | {
+        "aws/compute@eu-west-3": "InsufficientInstanceCapacity"
+    }
+
+
+def test_where_no_place_has_room_it_says_so(computing, run, monkeypatch):
+    def no_room(self, launch):
+        raise NoCapacity("it is full", target=self.target)
+
+    monkeypatch.setattr(Sandboxes, "launch", no_room)
+    said = launched(run)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "error: local/compute: it is full\n"
 
 
 def test_explain_says_why_not(computing, run, done):

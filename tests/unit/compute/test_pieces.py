@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from sovbroker.compute.audit import Audit, AuditedMachine, AuditedPlace, Standing
 from sovbroker.compute.boot import with_ticket
+from sovbroker.compute.checks import check_user_data
 from sovbroker.compute.images import SOURCES, resolve_image
 from sovbroker.compute.journal import Entry, Journal, Step
-from sovbroker.compute.launching import check_user_data, launch_of, tags_of
+from sovbroker.compute.launching import launch_of, tags_of
 from sovbroker.compute.needs import Needs, memory_of, ttl_of
 from sovbroker.compute.page import audit_page
 from sovbroker.compute.places import find_compute
