@@ -303,9 +303,13 @@ def undo(around: Surroundings, entry: Entry, *, certain: bool = False) -> bool:
     to show what they made, and what is forgotten is never found again.
     """
     provider = around.providers.provider(entry.target)
+    if certain:
+        # Kept before the provider is asked again, so that a crash or a lost answer makes nobody wait.
+        entry = replace(entry, step=Step.DESTROYING)
+        around.journal.put(entry)
     there = machines_of(provider, entry)
     young = around.clock() - datetime.fromisoformat(entry.created) < GRACE
-    if not there and young and not certain and entry.step is not Step.DESTROYING:
+    if not there and young and entry.step is not Step.DESTROYING:
         raise Unavailable(
             f"its machine `{entry.name}` is not to be seen, and may still appear; try again in a quarter of an hour",
             target=entry.target,

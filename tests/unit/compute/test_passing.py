@@ -201,6 +201,22 @@ def test_a_place_that_cannot_be_cleared_is_not_left_behind(house, order):
     assert left(house) == ({order[1]: 1}, {order[1]: 1}, ["web/x"])
 
 
+def test_a_refusal_that_was_sure_is_so_after_a_lost_answer(house, order):
+    first = house.fakes[order[0]]
+    fill(house, order[0])
+
+    def silent(name):
+        if name == "machines":
+            raise Unavailable("no answer", target=first.target)
+
+    first.before = silent
+    with pytest.raises(Unavailable, match="is full; no answer"):
+        house.compute.launch("web/x")
+    assert not house.fakes[order[1]].told
+    first.before = lambda name: None
+    assert house.compute.launch("web/x").target == order[1]
+
+
 def test_a_journal_without_passed_places_is_read(house):
     house.compute.launch("web/x")
     (file,) = house.journal.path.glob("*.json")
