@@ -51,7 +51,7 @@ STEPS = (
     (Path, "unlink"),
     (Path, "write_text"),
     (Path, "write_bytes"),
-    (httpx.Client, "post"),
+    (httpx.Client, "send"),
 )
 """What another process could see of this one."""
 
@@ -178,10 +178,11 @@ def test_a_launch_that_is_killed_between_places_leaves_nothing_unknown_and_nothi
     home, second, monkeypatch, then
 ):
     monkeypatch.setattr(Sandboxes, "launch", no_room)
-    killed = 0
+    killed, states = 0, set()
     for step in itertools.count():
         dead = killed_at(home, step)
         assert len(machines_at(second)) <= 1
+        states |= {(dead, vm["State"], bool(vm["Tags"])) for vm in machines_at(second)}
         with sovbroker.open(home / "sovbroker.yaml", clock=later) as broker:
             if then == "launch":
                 node = broker.compute.launch("job", **ASKED)
@@ -200,3 +201,5 @@ def test_a_launch_that_is_killed_between_places_leaves_nothing_unknown_and_nothi
         if not dead:
             break
     assert killed > 25
+    # It died with a machine that was made, one that was tagged, and one that ran.
+    assert states >= {(True, "stopped", False), (True, "stopped", True), (True, "running", True)}
