@@ -42,7 +42,8 @@ NONE: Final[Mapping[str, str]] = MappingProxyType({})
 class Call:
     """A request. `expected` are the statuses that are answers; `again`: it may be repeated when there is none.
 
-    `body` is sent as JSON, None: nothing is. `signed` makes headers for each attempt anew.
+    `body` is sent as JSON, None: nothing is; `text` is sent as it is, as text. `signed` makes headers for each attempt
+    anew.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Call:
     signed: Callable[[], Mapping[str, str]] | None = None
     expected: Collection[int] = (200,)
     again: bool = False
+    text: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,11 @@ class Rest:
     def _once(self, call: Call) -> Answer:
         check_host(call.url, hosts=self._hosts, target=self._target)
         headers = {"Accept": "application/json", **call.headers, **(call.signed() if call.signed else {})}
-        content = None if call.body is None else json.dumps(call.body).encode()
-        if content is not None:
-            headers["Content-Type"] = "application/json"
+        content = call.text
+        if call.body is not None:
+            content, headers["Content-Type"] = json.dumps(call.body).encode(), "application/json"
+        elif content is not None:
+            headers["Content-Type"] = "text/plain"
         caller = patience()
         limits = httpx.Timeout(caller.left(self._read), connect=caller.left(self._connect))
         try:
