@@ -32,6 +32,7 @@ environment nor a file of the user is looked at; none of it was tried at the pro
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 MISSING: Final = "httpx is not installed; run `pip install 'sovbroker[scaleway]'`"
+PROJECT: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KNOWN: Final = ("zone", "address", "security-group", "connect-timeout", "read-timeout", "attempts", "within")
 
 
@@ -59,7 +61,7 @@ def build(binding: Binding, /) -> ScalewayMachines:
     secret = binding.credentials.get("secret_key") or ""
     if not (secret and secret.isascii() and secret.isprintable()):
         raise ConfigError(f"{binding.target}: no credentials: give the `secret_key` of an API key")
-    if not binding.container:
+    if PROJECT.fullmatch(binding.container) is None:
         raise ConfigError(f"{binding.target}: give the id of the project as `project`")
     from sovbroker_adapters.scaleway.client import Connection  # noqa: PLC0415 - it needs httpx
     from sovbroker_adapters.scaleway.machines import ScalewayMachines  # noqa: PLC0415 - as above

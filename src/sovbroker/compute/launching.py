@@ -25,7 +25,8 @@ from sovbroker.errors import (
     SealError,
     Unavailable,
 )
-from sovbroker.machines import ComputeFeature, ComputeProvider, Launch, Machine
+from sovbroker.machines import ComputeFeature, ComputeProvider, Launch, Machine, MachineState
+from sovbroker.ports import Support
 
 __all__ = [
     "GRACE",
@@ -152,7 +153,7 @@ def launch(
         around.journal.put(entry)
         provider = around.providers.provider(entry.target)
         machine = None if resumed is None else found(provider, entry)
-        if machine is None:
+        if machine is None or _cut_short(provider, machine):
             entry, machine = _carried_out(around, entry, workload, option, provider, secrets=secrets, deposit=deposit)
         entry = replace(entry, step=Step.LAUNCHED, machine=machine.id)
         around.journal.put(entry)
@@ -255,6 +256,12 @@ def _carried_out(
 
 def _tagged(provider: ComputeProvider) -> bool:
     return provider.capabilities[ComputeFeature.TAGS].usable
+
+
+def _cut_short(provider: ComputeProvider, machine: Machine) -> bool:
+    """Whether a launch of several steps ended between them: the same launch goes on with what is there."""
+    steps = provider.capabilities[ComputeFeature.IDEMPOTENT_LAUNCH] is Support.EMULATED
+    return steps and machine.state is MachineState.STOPPED
 
 
 def _attested(workload: Workload, option: Option) -> str | None:
