@@ -251,6 +251,57 @@ def test_the_sdk_itself_is_served(service):
     assert service.judged == set(TYPES)
 
 
+MADE = {
+    "name": "one",
+    "commercial_type": "DEV1-S",
+    "image": IMAGE,
+    "project": PROJECT,
+    "tags": [],
+    "dynamic_ip_required": True,
+    "protected": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "kind"),
+    [
+        ({}, MADE, 201, None),
+        ({"x-auth-token": ""}, MADE, 401, "denied_authentication"),
+        ({"x-auth-token": "another"}, MADE, 401, "denied_authentication"),
+        ({"content-type": "text/plain"}, MADE, 415, None),
+        ({}, {**MADE, "colour": "red"}, 400, "invalid_arguments"),
+        ({}, {**MADE, "tags": {"a": "b"}}, 400, "invalid_arguments"),
+        ({}, {**MADE, "dynamic_ip_required": "true"}, 400, "invalid_arguments"),
+        ({}, {**MADE, "commercial_type": "NONE-1"}, 400, "invalid_arguments"),
+        ({}, {**MADE, "image": PROJECT}, 404, "unknown_resource"),
+        ({}, {**MADE, "project": IMAGE}, 403, "permissions_denied"),
+        ({}, {name: value for name, value in MADE.items() if name != "image"}, 400, "invalid_arguments"),
+    ],
+)
+def test_the_service_takes_nothing_else(service, headers, body, status, kind):
+    sent = {"x-auth-token": CREDENTIALS["secret_key"], "content-type": "application/json", **headers}
+    said = service.handle("POST", f"/instance/v1/zones/{ZONES[0]}/servers", sent, json.dumps(body).encode())
+    assert (said.status, said.body.get("type")) == (status, kind)
+    assert len(service.servers) == (status == 201)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "GET /instance/v1/zones/fr-par-9/servers?page=1&per_page=1",
+        "GET /instance/v1/zones/fr-par-1/servers",
+        f"GET /instance/v1/zones/fr-par-1/servers?page=1&per_page=1&project={PROJECT}&colour=red",
+        f"GET /instance/v1/zones/fr-par-1/servers?page=1&per_page=101&project={PROJECT}",
+        f"PUT /instance/v1/zones/fr-par-1/servers?project={PROJECT}",
+        "GET /instance/v2/zones/fr-par-1/servers",
+    ],
+)
+def test_the_service_has_no_other_calls(service, call):
+    method, _, target = call.partition(" ")
+    sent = {"x-auth-token": CREDENTIALS["secret_key"]}
+    assert service.handle(method, target, sent, b"").status in {400, 404}
+
+
 def test_what_is_not_of_the_sdks_types_is_seen(service):
     with pytest.raises(AssertionError, match="servers"):
         service.judge("GET /instance/v1/zones/fr-par-1/dashboard", b"", Said(200, {"dashboard": {"servers": 1}}))

@@ -108,18 +108,18 @@ class Disks:
             if read(told.tags, one, target=self._target).get(MARK) == machine.id
         ]
 
+    def let_go(self, volume: Named, machine: Named) -> None:
+        """Return when a machine that is gone does not have a volume any more."""
+        with suppress(NotFound):
+            self._connection.settle(
+                lambda: self._held(self._found(volume)), lambda one: machine.id not in one, f"to let `{volume}` go"
+            )
+
     def destroy_of(self, machine: Named) -> None:
         """Destroy the disks of a machine that is gone. One that another machine has raises InvalidArgument."""
         for volume in self.of(machine):
-            with suppress(NotFound):
-                self._let_go(volume, machine)
-                self.destroy(volume)
-
-    def _let_go(self, volume: Named, machine: Named) -> None:
-        """Return when a machine that is gone does not have a volume any more."""
-        self._connection.settle(
-            lambda: self._held(self._found(volume)), lambda one: machine.id not in one, f"to let `{volume}` go"
-        )
+            self.let_go(volume, machine)
+            self.destroy(volume)
 
     def _remove(self, volume: Named) -> None:
         path = f"DELETE {BLOCK}/{volume.zone}/volumes/{volume.id}"

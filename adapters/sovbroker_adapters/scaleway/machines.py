@@ -228,11 +228,9 @@ class ScalewayMachines(WithoutKeys):
 
     def _removed(self, machine: Named, found: Machine) -> None:
         server = self._server(machine)
-        local = {
-            key: read(lambda one: text(one, "id"), disk, target=self.target)
-            for key, disk in read(_disks, server, target=self.target).items()
-            if disk.get("volume_type") != told.BLOCK_VOLUME
-        }
+        disks = read(_disks, server, target=self.target)
+        names = {key: read(lambda one: text(one, "id"), disk, target=self.target) for key, disk in disks.items()}
+        local = {key: names[key] for key, disk in disks.items() if disk.get("volume_type") != told.BLOCK_VOLUME}
         if others := [disk for key, disk in local.items() if key != ROOT]:
             message = f"{self.target}: the machine `{machine}` has local disks, which would go with it: {others}"
             raise InvalidArgument(f"{message}; detach them")
@@ -243,6 +241,8 @@ class ScalewayMachines(WithoutKeys):
         else:
             self._act(machine, "terminate")
         self._connection.settle(lambda: self._gone(machine), lambda gone: gone, f"the destruction of `{machine}`")
+        for key in disks.keys() - local.keys():
+            self._disks.let_go(Named(machine.zone, names[key]), machine)
         if found.state is MachineState.STOPPED and ROOT in local:
             with suppress(NotFound):
                 disk = local[ROOT]

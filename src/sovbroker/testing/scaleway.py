@@ -74,6 +74,7 @@ SIZES: Final[Mapping[str, Body]] = {
     "PRO2-M": _size(16, 64, 0.4388),
     "COPARM1-2C-8G": _size(2, 8, 0.0426, arch="arm64"),
     "H100-1-80G": _size(24, 240, 2.73, gpu=1),
+    "UNTOLD-1": _size(2, 2, 0.0),
     "START1-S": _size(2, 2, 0.0001, end_of_service=True),
     "OLD-L": _size(2, 2, 0.0001, capabilities={"boot_types": ["local"], "max_file_systems": 0, "block_storage": False}),
     "SHORT-1": _size(2, 2, 0.0001),
@@ -413,7 +414,7 @@ class ScalewayService(ContractServer):
         if not held:
             raise self._unmet("the volume is not attached")
         del server["volumes"][held[0]]
-        self._change_disk(disk, "in_use", lambda: disk.update(status="available", references=[]))
+        self._let_go(disk)
         return Said(200, {"server": self._view(server)})
 
     @route("DELETE", f"{ZONED}/volumes/{{id}}")
@@ -436,8 +437,6 @@ class ScalewayService(ContractServer):
             and one["project_id"] == PROJECT
             and (wanted is None or wanted in one["tags"])
         }
-        for key in found:
-            self._looked(key)
         return self._paged(asked, "volumes", found)
 
     @route("POST", VOLUMES, body={"name": str, "project_id": {PROJECT}, "tags": [str], "from_empty": {"size": int}})
@@ -547,6 +546,9 @@ class ScalewayService(ContractServer):
         reference = {"product_resource_type": "instance_server", "product_resource_id": server, "type": "exclusive"}
         disk.update(status="in_use", references=[{"id": self._id(), **reference, "status": "attached"}])
 
+    def _let_go(self, disk: Body) -> None:
+        self._change_disk(disk, "in_use", lambda: disk.update(status="available", references=[]))
+
     def _change(self, server: Body, state: str, done: Callable[[], None]) -> None:
         server["state"] = state
         self._changes[server["id"]] = [done]
@@ -596,7 +598,7 @@ class ScalewayService(ContractServer):
         for one in server["volumes"].values():
             disk = self.disks.get(one["id"])
             if disk is not None:
-                disk.update(status="available", references=[])
+                self._let_go(disk)
             elif not kept:
                 del self.local[one["id"]]
 

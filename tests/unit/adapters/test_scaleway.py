@@ -291,6 +291,18 @@ def test_a_disk_that_was_left_goes_when_the_machine_is_destroyed_again(service, 
     assert service.disks == {}
 
 
+def test_a_destruction_whose_answer_was_lost_is_finished(service, opened):
+    compute = opened()
+    made = running(compute)
+    service.lose.append(f"POST {SERVERS}/")
+    with pytest.raises(Unavailable):
+        compute.destroy(made.id)
+    assert [one.state for one in compute.machines()] == [MachineState.STOPPING]
+    assert compute.machines() == []
+    compute.destroy(made.id)
+    assert (service.servers, service.disks) == ({}, {})
+
+
 def test_a_disk_that_another_machine_has_is_not_destroyed(service, opened):
     compute = opened()
     made, other = running(compute), running(compute, dataclasses.replace(LAUNCH, token="token-2"))
@@ -324,6 +336,31 @@ def test_a_disk_in_the_place_of_a_machines_own_stays(service, opened):
     volumes["0"] = volumes.pop("1")
     service.disks[own].update(status="available", references=[])
     compute.destroy(made.id)
+    assert list(service.disks) == [short(data.id)]
+
+
+def test_the_disk_of_another_machine_stays_its_own(service, opened):
+    compute = opened()
+    made, other = running(compute), running(compute, dataclasses.replace(LAUNCH, token="token-2"))
+    compute.stop(other.id)
+    compute.stop(made.id)
+    own, theirs = (service.servers[short(one.id)]["volumes"]["0"]["id"] for one in (made, other))
+    del service.disks[own]
+    service.servers[short(made.id)]["volumes"]["0"]["id"] = theirs
+    service.servers[short(other.id)]["volumes"].clear()
+    service.disks[theirs]["references"][0]["product_resource_id"] = short(made.id)
+    compute.destroy(made.id)
+    assert list(service.disks) == [theirs]
+    assert service.disks[theirs]["tags"] == [f"sovbroker-disk-of={short(other.id)}"]
+
+
+def test_a_list_of_more_than_was_asked_for_destroys_nothing_more(service, opened):
+    compute = opened()
+    data = compute.create_volume("data", size=1, tags={"sovbroker-disk-of": "another"})
+    answer = {"volumes": [service.disks[short(data.id)]], "total_count": 1}
+    service.refuse[f"GET {DISKS}"] = Said(200, answer)
+    compute.destroy(f"fr-par-1/{ORGANIZATION}")
+    assert service.refuse == {}
     assert list(service.disks) == [short(data.id)]
 
 
@@ -376,7 +413,7 @@ def test_an_acknowledgement_alone_destroys_nothing(service, opened):
     made = running(compute)
     task = {"id": "a", "status": "pending"}
     service.refuse[f"POST {SERVERS}"] = Said(202, {"task": task})
-    with pytest.raises(Unavailable, match="not done after 1 s"):
+    with pytest.raises(Unavailable, match=r"the destruction of .* not done after 1 s"):
         compute.destroy(made.id)
     service.refuse[f"DELETE {DISKS}"] = Said(204)
     data = compute.create_volume("data", size=1)
@@ -490,7 +527,7 @@ def test_all_zones_and_all_pages_are_seen(service, opened):
     assert {one.id.partition("/")[0] for one in compute.machines()} == set(ZONES[:2])
     assert compute.visibility().count == 7
     assert len(compute.volumes()) == 7
-    assert len(compute.sizes()) == 5
+    assert len(compute.sizes()) == 6
     away = next(one for one in compute.machines() if one.id.startswith(ZONES[1]))
     data = compute.create_volume("data", size=1)
     with pytest.raises(InvalidArgument, match="different zones"):
@@ -541,8 +578,9 @@ def test_a_canary_is_the_default_group_of_the_project(service, opened):
 
 def test_sizes_have_prices_and_are_to_be_had(opened):
     found = {one.id: one for one in opened().sizes()}
-    assert set(found) == {"DEV1-S", "PLAY2-NANO", "PRO2-M", "COPARM1-2C-8G", "H100-1-80G"}
+    assert set(found) == {"DEV1-S", "PLAY2-NANO", "PRO2-M", "COPARM1-2C-8G", "H100-1-80G", "UNTOLD-1"}
     assert found["DEV1-S"].price == Decimal("0.0088")
+    assert found["UNTOLD-1"].price is None
     assert (found["H100-1-80G"].gpus, found["H100-1-80G"].memory) == (1, 240 << 30)
     assert found["COPARM1-2C-8G"].arch == "arm64"
     assert all(one.disk == 0 and one.attested == () for one in found.values())
