@@ -38,7 +38,8 @@ NONE: Final[Mapping[str, str]] = MappingProxyType({})
 class Call:
     """A request. `expected` are the statuses that are answers; `again`: it may be repeated when there is none.
 
-    `body` is sent as JSON, None: nothing is. `signed` makes headers for each attempt anew.
+    `body` is sent as JSON, None: nothing is; `text` is sent as it is, as text. `signed` makes headers for each attempt
+    anew.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Call:
     signed: Callable[[], Mapping[str, str]] | None = None
     expected: Collection[int] = (200,)
     again: bool = False
+    text: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,11 @@ class Rest:
 
     def _once(self, call: Call) -> Answer:
         headers = {"Accept": "application/json", **call.headers, **(call.signed() if call.signed else {})}
-        content = None if call.body is None else json.dumps(call.body).encode()
-        if content is not None:
-            headers["Content-Type"] = "application/json"
+        content = call.text
+        if call.body is not None:
+            content, headers["Content-Type"] = json.dumps(call.body).encode(), "application/json"
+        elif content is not None:
+            headers["Content-Type"] = "text/plain"
         try:
             with self._clients.get().stream(call.method, call.url, content=content, headers=headers) as said:
                 body = whole(said, within=self._read, target=self._target)

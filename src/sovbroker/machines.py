@@ -43,7 +43,11 @@ class ComputeFeature(StrEnum):
     """What a provider may offer beyond launching, listing and destroying machines."""
 
     IDEMPOTENT_LAUNCH = "idempotent-launch"
-    """A launch with a token that was used before makes no second machine, and returns the first one."""
+    """A launch with a token that was used before makes no second machine, and returns the first one.
+
+    Emulated: it takes several steps. One that was cut short leaves a machine with its tags that has not run; the same
+    launch finds it and goes on. Two at the same time may make two.
+    """
     STOP = "stop"
     """A machine can be stopped, keeps its disk, and can be started again."""
     REBOOT = "reboot"

@@ -1,4 +1,4 @@
-"""Machines at three providers at once, from a configuration: placed by label, found, stopped, compared, destroyed."""
+"""Machines at four providers at once, from a configuration: placed by label, found, stopped, compared, destroyed."""
 
 import re
 from datetime import date
@@ -13,6 +13,7 @@ from sovbroker.errors import NoCapacity, Unavailable
 from sovbroker.testing.ec2 import Ec2Gateway
 from sovbroker.testing.outscale import OutscaleService, RefusalError
 from sovbroker.testing.ovh import OvhService
+from sovbroker.testing.scaleway import PROVIDER, ScalewayService
 
 POLICY = """
 sovbroker: 1
@@ -32,13 +33,27 @@ classify:
   - {id: jobs, path: "jobs/**", label: internal}
 """
 SECRETS = ("access_key", "secret_key", "application_key", "application_secret", "consumer_key")
-IMAGES = {"aws": ("099720109477", "ubuntu/images/*trusty-14.04*"), "outscale": ("Outscale", "Debian-12-*")}
+IMAGES = {
+    "aws": ("099720109477", "ubuntu/images/*trusty-14.04*"),
+    "outscale": ("Outscale", "Debian-12-*"),
+    "scaleway": (PROVIDER, "debian_bookworm"),
+}
 
 
 @pytest.fixture
 def services(moto):
-    with Ec2Gateway(moto.host) as ec2, OutscaleService() as outscale, OvhService() as ovh:
-        yield {"aws/eu-west-3": ec2, "outscale/eu-west-2": outscale, "ovhcloud/gra": ovh}
+    with (
+        Ec2Gateway(moto.host) as ec2,
+        OutscaleService() as outscale,
+        OvhService() as ovh,
+        ScalewayService() as scaleway,
+    ):
+        yield {
+            "aws/eu-west-3": ec2,
+            "outscale/eu-west-2": outscale,
+            "ovhcloud/gra": ovh,
+            "scaleway/fr-par": scaleway,
+        }
 
 
 @pytest.fixture
@@ -55,6 +70,8 @@ def broker(services, tmp_path, monkeypatch):
         owned = f'owner: "{owner}", ' if owner else ""
         if provider == "ovhcloud":
             binding.settings["region"] = "GRA11"
+        if provider == "scaleway":
+            binding.settings["attempts"] = 1
         settings = ", ".join(f"{name}: {value}" for name, value in binding.settings.items())
         places.append(
             f'  - {{at: {at}, endpoint: "{binding.endpoint}", emulated: true, {project}\n'
@@ -136,10 +153,13 @@ def test_what_may_not_be_there_any_more_is_found_at_each(broker, tmp_path):
     )
     with sovbroker.open(tmp_path / "sovbroker.yaml") as again:
         found = again.compute.audit()
-    assert [one.target for one in found.violations] == ["aws/compute@eu-west-3"]
+    # Who controls Scaleway is from memory in the catalogue, and unknown is no.
+    assert [one.target for one in found.violations] == ["aws/compute@eu-west-3", "scaleway/compute@fr-par"]
 
 
-@pytest.mark.parametrize("target", ["aws/compute@eu-west-3", "outscale/compute@eu-west-2", "ovhcloud/compute@gra"])
+@pytest.mark.parametrize(
+    "target", ["aws/compute@eu-west-3", "outscale/compute@eu-west-2", "ovhcloud/compute@gra", "scaleway/compute@fr-par"]
+)
 def test_an_answer_that_was_lost_is_found_again(broker, target, monkeypatch):
     provider = broker.compute._around.providers.provider(target)
     real = provider.launch
@@ -155,6 +175,23 @@ def test_an_answer_that_was_lost_is_found_again(broker, target, monkeypatch):
     assert len(provider.machines()) == 1
     node = broker.compute.launch("web/x", image="mine", at=[target])
     assert [one.id for one in provider.machines()] == [node.id]
+
+
+@pytest.mark.parametrize("lost", ["POST {servers}", "PATCH {disks}", "PATCH {servers}", "POST {servers}/"])
+def test_a_launch_that_was_cut_short_between_its_steps_goes_on(broker, services, lost):
+    service, target = services["scaleway/fr-par"], "scaleway/compute@fr-par"
+    servers, disks = "/instance/v1/zones/fr-par-1/servers", "/block/v1/zones/fr-par-1/volumes"
+    service.lose.append(lost.format(servers=servers, disks=disks))
+    asked = {"image": "mine", "at": [target], "user_data": "#!/bin/sh\ntrue\n"}
+    with pytest.raises(Unavailable):
+        broker.compute.launch("web/x", **asked)
+    node = broker.compute.launch("web/x", **asked)
+    broker.compute.start("web/x")
+    assert [(one["id"], one["state"]) for one in service.servers.values()] == [(node.id.partition("/")[2], "running")]
+    assert service.asked[f"POST {servers}"] == 1
+    assert list(service.ran.values()) == [b"#!/bin/sh\ntrue\n"]
+    broker.compute.destroy("web/x")
+    assert (service.servers, service.disks, service.ips) == ({}, {}, {})
 
 
 def test_who_runs_them_is_not_told_what_it_need_not_know(broker):

@@ -76,6 +76,7 @@ def test_what_does_not_go_together(section, said):
     [
         ("gcp/europe-west9", "gce", "https://compute.googleapis.com/compute/v1", {"compute.googleapis.com"}),
         ("s3ns/u-france-east1", "gce", "https://compute.s3nsapis.fr/compute/v1", {"compute.s3nsapis.fr"}),
+        ("scaleway/nl-ams", "scaleway", "https://api.scaleway.com", {"api.scaleway.com"}),
         (
             "azure/francecentral",
             "azure-arm",

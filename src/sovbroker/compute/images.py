@@ -48,6 +48,12 @@ SOURCES: Final[Mapping[str, Mapping[str, ImageSource]]] = MappingProxyType(
             "debian-12": ImageSource("Debian", "debian-12:12-gen2"),
             "ubuntu-24.04": ImageSource("Canonical", "ubuntu-24_04-lts:server"),
         },
+        # What the marketplace has is of the provider's own organisation, and called by labels.
+        "scaleway": {
+            "debian-12": ImageSource("51b656e3-4865-41e8-adbc-0c45bdd780db", "debian_bookworm"),
+            "ubuntu-22.04": ImageSource("51b656e3-4865-41e8-adbc-0c45bdd780db", "ubuntu_jammy"),
+            "ubuntu-24.04": ImageSource("51b656e3-4865-41e8-adbc-0c45bdd780db", "ubuntu_noble"),
+        },
     }
 )
 """What names mean, by adapter. `compute` in the configuration says it of others, or otherwise."""

@@ -26,7 +26,8 @@ from sovbroker.errors import (
     SealError,
     Unavailable,
 )
-from sovbroker.machines import ComputeFeature, ComputeProvider, Launch, Machine
+from sovbroker.machines import ComputeFeature, ComputeProvider, Launch, Machine, MachineState
+from sovbroker.ports import Support
 
 __all__ = [
     "GRACE",
@@ -139,7 +140,7 @@ def _placed(around: Surroundings, task: Task, resumed: Entry | None) -> Launched
         provider = around.providers.provider(entry.target)
         machine = found(provider, entry) if again else None
         try:
-            if machine is None:
+            if machine is None or _cut_short(provider, machine):
                 entry, machine = _carried_out(around, task, entry, option, again=again)
         except NoCapacity as error:
             full[option.target] = error
@@ -253,7 +254,8 @@ def _carried_out(
     except (InvalidArgument, PermissionDenied, NotFound, NotSupported, NoCapacity, ConfigError, SealError) as error:
         # The provider would not have it, or never heard of it: what is not there now never will be. Unless an earlier
         # try has made it: then that may be why there is no room, and it may not be shown yet.
-        if again and (made := found(provider, entry)) is not None:
+        made = found(provider, entry) if again else None
+        if made is not None and not _cut_short(provider, made):
             return entry, made
         try:
             undo(around, entry, certain=not again)
@@ -266,6 +268,12 @@ def _carried_out(
 
 def _tagged(provider: ComputeProvider) -> bool:
     return provider.capabilities[ComputeFeature.TAGS].usable
+
+
+def _cut_short(provider: ComputeProvider, machine: Machine) -> bool:
+    """Whether a launch of several steps ended between them: the same launch goes on with what is there."""
+    steps = provider.capabilities[ComputeFeature.IDEMPOTENT_LAUNCH] is Support.EMULATED
+    return steps and machine.state is MachineState.STOPPED
 
 
 def _attested(workload: Workload, option: Option) -> str | None:

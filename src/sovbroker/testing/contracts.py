@@ -69,12 +69,17 @@ class Route:
 
     method: str
     path: re.Pattern[str]
-    body: Shape | None
+    body: Shape | type[bytes] | None
     query: Shape
 
 
-def route(method: str, path: str, *, body: Shape | None = None, query: Shape = NO_SHAPE) -> Callable[[F], F]:
-    """Mark a method as what answers a path, in which `{name}` stands for one part. `body` None: it has none."""
+def route(
+    method: str, path: str, *, body: Shape | type[bytes] | None = None, query: Shape = NO_SHAPE
+) -> Callable[[F], F]:
+    """Mark a method as what answers a path, in which `{name}` stands for one part.
+
+    `body` None: it has none; `bytes`: it is text, and given as it is.
+    """
     pattern = re.compile(PART.sub(r"(?P<\1>[^/]+)", path))
 
     def mark(function: F) -> F:
@@ -160,8 +165,11 @@ class ContractServer:
             if raw:
                 raise self.no(400, "a body, where none belongs")
             return None
-        if headers.get("content-type") != "application/json":
+        wanted = "text/plain" if mark.body is bytes else "application/json"
+        if headers.get("content-type") != wanted:
             raise self.no(415, f"the content type `{headers.get('content-type')}`")
+        if mark.body is bytes:
+            return raw
         try:
             body = json.loads(raw)
         except ValueError as error:
