@@ -1,5 +1,6 @@
 """The suite on a service of ours, in which whatever is asked and answered is of the types of Scaleway's own SDK."""
 
+import contextlib
 import dataclasses
 import enum
 import itertools
@@ -167,8 +168,28 @@ def source():
     return ImageSource(PROVIDER, "debian_bookworm")
 
 
+NO_ROOM = {
+    "quota": (f"POST /instance/v1/zones/{ZONES[0]}/servers", 403, "quotas_exceeded"),
+    "stock": (f"POST /instance/v1/zones/{ZONES[0]}/servers", 400, "out_of_stock"),
+    "stock at the start": (f"POST /instance/v1/zones/{ZONES[0]}/servers/", 400, "out_of_stock"),
+}
+
+
 class TestScaleway(ComputeSuite):
     absent = ABSENT
+    no_room = tuple(NO_ROOM)
+
+    @pytest.fixture
+    def full(self, service):
+        @contextlib.contextmanager
+        def full(how):
+            call, status, kind = NO_ROOM[how]
+            service.refuse[call] = Said(status, {"type": kind, "message": "no room", "details": []})
+            yield
+            assert service.refuse == {}
+            assert (service.servers, service.disks) == ({}, {})
+
+        return full
 
 
 class Sdk:

@@ -1,5 +1,6 @@
 """A launch that is killed at every step, for real: what is left is found, and nothing is launched twice."""
 
+import base64
 import contextlib
 import itertools
 import os
@@ -13,7 +14,11 @@ import pytest
 
 import sovbroker
 from sovbroker.errors import NoCapacity
+from sovbroker.machines import MachineState
+from sovbroker.testing.cloudtemple import CloudTempleService
 from sovbroker.testing.outscale import OutscaleService
+from sovbroker.testing.scaleway import PROVIDER, ScalewayService
+from sovbroker_adapters import settling
 from sovbroker_adapters.sandbox import Sandboxes
 
 POLICY = """
@@ -34,12 +39,12 @@ targets:
 compute:
   - {at: local, path: machines, located: FR, controlled: FR, settings: {isolation: none}}
 """
-SECOND = """
-  - {{at: outscale/eu-west-2, endpoint: "{endpoint}", emulated: true, project: "{project}",
-     credentials: {{access_key: {{env: CRASH_ACCESS_KEY}}, secret_key: {{env: CRASH_SECRET_KEY}}}},
-     images: {{host: {{owner: Outscale, pattern: "Debian-12-*"}}}}}}
+PLACE = """
+  - {{at: {at}, endpoint: "{endpoint}", emulated: true, project: "{project}", settings: {{{settings}}},
+     credentials: {{{credentials}}}, images: {{host: {{{owner}pattern: "{pattern}"}}}}}}
 """
 WITHIN = 10.0
+SCRIPT = b"#!/bin/sh\ntrue\n"
 ASKED = {"label": "secret", "image": "host", "user_data": "touch $HOME/ran; sleep 60"}
 STEPS = (
     (os, "fsync"),
@@ -95,7 +100,7 @@ def left(home):
     return found
 
 
-def killed_at(home, step):
+def killed_at(home, step, asked=ASKED, steps=STEPS):
     """Launch in a child that is killed at a step; whether it was."""
     child = os.fork()
     if child:
@@ -116,9 +121,9 @@ def killed_at(home, step):
 
         with sovbroker.open(home / "sovbroker.yaml") as broker:
             compute = broker.compute
-            for holder, name in STEPS:
+            for holder, name in steps:
                 setattr(holder, name, dying(getattr(holder, name)))
-            compute.launch("job", **ASKED)
+            compute.launch("job", **asked)
         code = 0
     finally:
         os._exit(code)
@@ -152,14 +157,30 @@ def test_a_launch_that_is_killed_at_any_step_leaves_nothing_unknown(home, then):
     assert steps > 10
 
 
+def place_of(service, at, monkeypatch, *, image):
+    """Return the place at a provider's service, as a configuration has it; its credentials go to the environment."""
+    binding = service.binding()
+    given = {"access_key", "secret_key", "client_id", "secret_id"}
+    secrets = {name: value for name in sorted(given) if (value := binding.credentials.get(name))}
+    for name, value in secrets.items():
+        monkeypatch.setenv(f"CRASH_{name.upper()}", value)
+    owner, pattern = image
+    return PLACE.format(
+        at=at,
+        endpoint=binding.endpoint,
+        project=binding.container,
+        settings=", ".join(f"{name}: {value}" for name, value in binding.settings.items()),
+        credentials=", ".join(f"{name}: {{env: CRASH_{name.upper()}}}" for name in secrets),
+        owner=owner and f'owner: "{owner}", ',
+        pattern=pattern,
+    )
+
+
 @pytest.fixture
 def second(home, monkeypatch):
     """Another place, at a provider; the first one has no room."""
     with OutscaleService() as service:
-        binding = service.binding()
-        for name in ("access_key", "secret_key"):
-            monkeypatch.setenv(f"CRASH_{name.upper()}", binding.credentials.get(name) or "")
-        told = SECOND.format(endpoint=binding.endpoint, project=binding.container)
+        told = place_of(service, "outscale/eu-west-2", monkeypatch, image=("Outscale", "Debian-12-*"))
         (home / "sovbroker.yaml").write_text(CONFIG.rstrip() + told)
         yield service
 
@@ -203,3 +224,82 @@ def test_a_launch_that_is_killed_between_places_leaves_nothing_unknown_and_nothi
     assert killed > 25
     # It died with a machine that was made, one that was tagged, and one that ran.
     assert states >= {(True, "stopped", False), (True, "stopped", True), (True, "running", True)}
+
+
+class Outscale(OutscaleService):
+    """What there is at Outscale, as the tests ask."""
+
+    at = "outscale/eu-west-2"
+    image = ("Outscale", "Debian-12-*")
+
+    def made(self):
+        return [(vm["State"] in {"pending", "running"}, base64.b64decode(vm["UserData"])) for vm in machines_at(self)]
+
+    def rest(self):
+        return [one for one in self.volumes.values() if one["State"] != "deleting"]
+
+
+class Scaleway(ScalewayService):
+    """What there is at Scaleway, as the tests ask."""
+
+    at = "scaleway/fr-par"
+    image = (PROVIDER, "debian_bookworm")
+
+    def made(self):
+        return [(one["state"] in {"starting", "running"}, self.scripts.get(key)) for key, one in self.servers.items()]
+
+    def rest(self):
+        return [*self.disks.values(), *self.ips.values()]
+
+
+class CloudTemple(CloudTempleService):
+    """What there is at Cloud Temple, as the tests ask."""
+
+    at = "cloud-temple/fr1"
+    image = ("", "Debian 12")
+
+    def made(self):
+        return [(one["powerState"] == "Running", SCRIPT) for one in self.machines.values()]
+
+    def rest(self):
+        return []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("then", ["reap", "launch"])
+@pytest.mark.parametrize("provider", [Outscale, Scaleway, CloudTemple])
+def test_a_launch_of_several_requests_is_finished_or_undone(home, monkeypatch, provider, then):
+    """What died between them is no machine that never runs: it is started with its script, or gone with its disks."""
+    asked = {**ASKED, "user_data": SCRIPT, "ttl": "1d"}
+    killed, states = 0, set()
+    with provider() as service:
+        told = place_of(service, service.at, monkeypatch, image=service.image)
+        (home / "sovbroker.yaml").write_text(CONFIG.rstrip() + told)
+        policy = home / "policy.yaml"
+        policy.write_text(POLICY.replace("here: {located: [FR], controlled: [FR]}", "here: {located: [FR]}"))
+        monkeypatch.setattr(Sandboxes, "launch", no_room)
+        # What a service of the tests' own changes is done when it is looked at again.
+        monkeypatch.setattr(settling, "PAUSE", 0.001)
+        for step in itertools.count():
+            dead = killed_at(home, step, asked, ((httpx.Client, "send"),))
+            assert len(service.made()) <= 1
+            states |= {(dead, runs) for runs, _ in service.made()}
+            with sovbroker.open(home / "sovbroker.yaml", clock=later) as broker:
+                if then == "launch":
+                    node = broker.compute.launch("job", **asked)
+                    assert broker.compute.get("job").state in {MachineState.PENDING, MachineState.RUNNING}
+                    assert service.made() == [(True, SCRIPT)]
+                    tags = broker.compute._around.providers.provider(node.target).machine(node.id).tags
+                    assert {"sovbroker-launch", "sovbroker-installation", "sovbroker-label"} <= tags.keys()
+                elif dead:
+                    reaped = broker.compute.reap()
+                    assert (reaped.strays, reaped.failures) == ((), {})
+                for known in broker.compute.list():
+                    broker.compute.destroy(known.name)
+                assert broker.compute.audit().machines == ()
+            assert (service.made(), service.rest()) == ([], [])
+            killed += dead
+            if not dead:
+                break
+    assert killed > 5
+    assert states >= {(True, False), (False, True)}

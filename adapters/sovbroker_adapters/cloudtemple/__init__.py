@@ -14,14 +14,15 @@ to. `container` is the tenant's id, or "": then the token tells it. The credenti
 `within`           int (default 300), seconds   how long a change may take
 ================== ============================ ==================================================================
 
-Paths and bodies are those of the provider's own Terraform provider; none of it was tried at the provider. A machine is
-made halted, given its backup policy, tagged and then started: what has no tags has never run, and its name there ends
-with its launch, by which it is found. There are no sizes there:
-`c2m4` is two processors and 4 GiB, and `sizes` is our choice of them. A machine does not tell its template, so a tag
-does. A script is wrapped into a cloud-config. Templates are the tenant's own or the provider's: an image has no owner.
-There is no way to reboot, no keys, and no disk without a machine. Whether a machine is there is known from the list
-alone: a 403 or 404 says nothing. Tags cost a call for each machine. `visibility` has no count; its canary is the
-availability zone. Neither the environment nor a file of the user is looked at.
+Paths and bodies are those of the provider's own Terraform provider; none of it was tried at the provider. A machine
+is made halted, given its backup policy, tagged and then started: what has no tags has never run. Its name there ends
+with its launch: launched again with its token, one that was cut short is found, and started, or made anew where it
+lacked more. There are no sizes there: `c2m4` is two processors and 4 GiB, and `sizes` is our choice of them. A
+machine does not tell its template, so a tag does. A script is wrapped into a cloud-config. Templates are the tenant's
+own or the provider's: an image has no owner. There is no way to reboot, no keys, and no disk without a machine.
+Whether a machine is there is known from the list alone: a 403 or 404 says nothing. Tags cost a call for each machine.
+`visibility` has no count; its canary is the availability zone. Neither the environment nor a file of the user is
+looked at.
 """
 
 from __future__ import annotations

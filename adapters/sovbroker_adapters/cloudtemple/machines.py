@@ -32,6 +32,7 @@ __all__ = ["CloudTempleMachines"]
 CAPABILITIES: Final[Mapping[ComputeFeature, Support]] = MappingProxyType(
     dict.fromkeys(ComputeFeature, Support.ABSENT)
     | {
+        ComputeFeature.IDEMPOTENT_LAUNCH: Support.EMULATED,
         ComputeFeature.STOP: Support.NATIVE,
         ComputeFeature.TAGS: Support.EMULATED,
         ComputeFeature.USER_DATA: Support.EMULATED,
@@ -47,7 +48,7 @@ KIND: Final[Mapping[str, str]] = MappingProxyType(
 IMAGE: Final = "sovbroker-image"
 """The tag that names a machine's template, which the provider does not tell."""
 
-NAME: Final = "sovbroker-name"
+NAME: Final = "sovbroker-machine"
 """The tag that says what a machine is called: its name there ends with its launch, which tells of an untagged one."""
 
 STATES: Final[Mapping[str, MachineState]] = MappingProxyType(
@@ -94,6 +95,9 @@ class CloudTempleMachines(WithoutKeys, WithoutVolumes):
             raise InvalidArgument(f"{self.target}: `{launch.size}` is no size; `c2m4` is 2 processors and 4 GiB")
         if launch.image not in {read(_image, one, target=self.target).id for one in self._templates()}:
             raise NotFound(f"there is no template `{launch.image}`", target=self.target)
+        before = self._launched(launch)
+        if before is not None:
+            return before
         asked: dict[str, object] = {
             "name": f"{launch.name}-{launch.token}",
             "templateId": launch.image,
@@ -157,12 +161,28 @@ class CloudTempleMachines(WithoutKeys, WithoutVolumes):
         """See `ComputeProvider.close`."""
         self._connection.close()
 
+    def _launched(self, launch: Launch) -> Machine | None:
+        """Return the machine that the same launch has made before, started; None where there is none.
+
+        One without all tags has never run, and is destroyed: its script cannot be changed any more.
+        """
+        for one in self._all():
+            if not text(one, "name").endswith(f"-{launch.token}"):
+                continue
+            found = self._read(one)
+            if found.name == launch.name and launch.tags.items() <= found.tags.items() and found.image == launch.image:
+                self.start(found.id)
+                return self.machine(found.id)
+            self.destroy(found.id)
+        return None
+
     def _finished(self, launch: Launch, machine: str) -> Machine:
         """Tag and start a machine that was made and has never run. What is tagged lacks nothing but its start."""
         policy = {"virtualMachineId": machine, "policyIds": [self._connection.policy]}
         what = f"the backup policy of `{machine}`"
         self._connection.act("POST /backup/v1/open_iaas/policies/assign", policy, what=what)
-        for key, value in {NAME: launch.name, IMAGE: launch.image, **launch.tags}.items():
+        # Its name comes last: until then, that which ends with its launch is its name.
+        for key, value in {IMAGE: launch.image, **launch.tags, NAME: launch.name}.items():
             resource = {"uuid": machine, **KIND}
             self._connection.tell("POST /tag/v1/tags", {"key": key, "value": value, "resources": [resource]})
         found = self.machine(machine)

@@ -36,7 +36,8 @@ from sovbroker_adapters.settling import gone, settled
 __all__ = ["OutscaleMachines"]
 
 CAPABILITIES: Final[Mapping[ComputeFeature, Support]] = MappingProxyType(
-    dict.fromkeys(ComputeFeature, Support.NATIVE) | {ComputeFeature.TAGS: Support.EMULATED}
+    dict.fromkeys(ComputeFeature, Support.NATIVE)
+    | {ComputeFeature.IDEMPOTENT_LAUNCH: Support.EMULATED, ComputeFeature.TAGS: Support.EMULATED}
 )
 DEVICES: Final = tuple(f"/dev/xvd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")
 
@@ -83,11 +84,7 @@ class OutscaleMachines:
         check_launch(launch, CAPABILITIES, target=self.target)
         if launch.attested is not None:
             raise NotSupported(f"`{launch.attested}` cannot be asked for", target=self.target)
-        answer = self._connection.ask("CreateVms", self._asked(launch), again=True)
-        made = entries(answer, "Vms", target=self.target)
-        if len(made) != 1:
-            raise broken(f"{len(made)} machines to a launch of one", target=self.target)
-        machine = read(lambda one: text(one, "VmId"), made[0], target=self.target)
+        machine = self._begun(launch) or self._made(launch)
         found = self._launched(launch, machine)
         if not _is_tagged(found, launch):
             found = self._finished(launch, machine)
@@ -103,7 +100,7 @@ class OutscaleMachines:
     def machines(self) -> Sequence[Machine]:
         """See `ComputeProvider.machines`."""
         found = [read(told.machine, one, target=self.target) for one in self._connection.pages("ReadVms", "Vms")]
-        return [one for one in found if one.state is not MachineState.GONE]
+        return [one for one in found if not _gone(one)]
 
     def machine(self, machine: str) -> Machine:
         """See `ComputeProvider.machine`."""
@@ -217,6 +214,27 @@ class OutscaleMachines:
     def close(self) -> None:
         """See `ComputeProvider.close`."""
         self._connection.close()
+
+    def _begun(self, launch: Launch) -> str | None:
+        """Return the machine that the same launch has made before. One that does not run gets the script of this one.
+
+        An earlier script may have held what was good for minutes.
+        """
+        every = self._connection.pages("ReadVms", "Vms", Filters={"ClientTokens": [launch.token]})
+        found = [one for one in (read(told.machine, each, target=self.target) for each in every) if not _gone(one)]
+        if not found:
+            return None
+        if found[0].state is MachineState.STOPPED and launch.user_data:
+            script = base64.b64encode(launch.user_data).decode()
+            self._connection.ask("UpdateVm", {"VmId": found[0].id, "UserData": script}, again=True)
+        return found[0].id
+
+    def _made(self, launch: Launch) -> str:
+        answer = self._connection.ask("CreateVms", self._asked(launch), again=True)
+        made = entries(answer, "Vms", target=self.target)
+        if len(made) != 1:
+            raise broken(f"{len(made)} machines to a launch of one", target=self.target)
+        return read(lambda one: text(one, "VmId"), made[0], target=self.target)
 
     def _launched(self, launch: Launch, machine: str) -> Machine:
         try:
@@ -354,6 +372,10 @@ class OutscaleMachines:
         return settled(
             lambda: self._found(volume), done, within=within, what=named, target=self.target, sleep=self._sleep
         )
+
+
+def _gone(machine: Machine) -> bool:
+    return machine.state is MachineState.GONE
 
 
 def _is_tagged(machine: Machine, launch: Launch) -> bool:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar, cast
 from urllib.parse import urlencode
 
-from sovbroker.errors import InvalidArgument, NotFound, SovbrokerError, StoreError, Unavailable
+from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, SovbrokerError, StoreError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry, read, text
 from sovbroker_adapters.rest import Answer, Call, Rest, by_status, endpoint_of
@@ -37,7 +37,7 @@ MISSING_STATUS: Final = 404
 MISSING: Final = frozenset({"not_found", "unknown_resource"})
 WRONG: Final = frozenset({"invalid_arguments", "invalid_request_error"})
 KINDS: Final[Mapping[str, type[StoreError]]] = MappingProxyType(
-    {"transient_state": Unavailable, "out_of_stock": StoreError}
+    {"transient_state": Unavailable, "out_of_stock": NoCapacity, "quotas_exceeded": NoCapacity}
 )
 ID: Final = re.compile(r"([a-z]{2}-[a-z]{3}-\d)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 

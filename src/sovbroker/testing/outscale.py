@@ -224,14 +224,22 @@ class OutscaleService:
         return {"Vms": [vm]}
 
     def _ReadVms(self, body: Body) -> Body:  # noqa: N802
-        wanted = body.get("Filters", {}).get("VmIds")
-        found = [vm for name, vm in self.vms.items() if wanted is None or name in wanted]
+        filters = body.get("Filters", {})
+        keys = {"VmIds": "VmId", "ClientTokens": "ClientToken"}
+        found = [vm for vm in self.vms.values() if all(vm[keys[name]] in wanted for name, wanted in filters.items())]
         answer = json.loads(json.dumps(self._page(body, "Vms", found)))
         for vm in found:
             vm["State"] = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}.get(
                 vm["State"], vm["State"]
             )
         return dict(answer)
+
+    def _UpdateVm(self, body: Body) -> Body:  # noqa: N802
+        found = self.vms[body["VmId"]]
+        if found["State"] != "stopped":
+            raise RefusalError("InvalidState", "6006", "invalid-vm-state")
+        found["UserData"] = body["UserData"]
+        return {"Vm": found}
 
     def _ReadVmsState(self, body: Body) -> Body:  # noqa: N802
         told = [{"VmId": name, "VmState": vm["State"]} for name, vm in self.vms.items()]

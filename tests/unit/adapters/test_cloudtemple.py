@@ -143,7 +143,8 @@ def test_a_change_without_its_activity_raises(service, opened, location):
 def test_a_launch_is_never_sent_twice(service, opened, proxy):
     compute = opened(proxy.host)
     compute.sizes()
-    proxy.script(None, None, Reset())
+    # The zone and its templates, the zone and its machines, and then the launch.
+    proxy.script(None, None, None, None, Reset())
     with pytest.raises(Unavailable):
         compute.launch(LAUNCH)
     assert service.asked[f"POST {MACHINES}"] == 1

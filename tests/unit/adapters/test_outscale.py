@@ -300,8 +300,8 @@ def test_a_no_is_not_asked_for_again_and_what_may_pass_is(opened, proxy):
 def test_no_room_is_not_sure_where_an_attempt_had_no_answer(service, opened, proxy):
     compute = opened(proxy.host)
     service.refuse["CreateVms"] = RefusalError("TooManyResources (QuotaExceded)", "10029", "too-many-cores")
-    # The image, the subregion, and then the launch.
-    proxy.script(None, None, Status(503, b"{}"))
+    # What there is, the image, the subregion, and then the launch.
+    proxy.script(None, None, None, Status(503, b"{}"))
     with pytest.raises(Unavailable, match="too-many-cores; an attempt before had no answer"):
         compute.launch(LAUNCH)
     assert service.vms == {}

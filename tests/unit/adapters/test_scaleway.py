@@ -12,6 +12,7 @@ from sovbroker.compute.images import SOURCES
 from sovbroker.errors import (
     ConfigError,
     InvalidArgument,
+    NoCapacity,
     NotFound,
     NotSupported,
     PermissionDenied,
@@ -192,9 +193,8 @@ def test_a_launch_that_is_refused_leaves_nothing(service, opened, step):
 
 def test_what_is_out_of_stock_leaves_nothing(service, opened):
     service.refuse[STEPS["start"]] = Said(400, {"type": "out_of_stock", "message": "none left", "resource": "DEV1-S"})
-    with pytest.raises(StoreError, match="out_of_stock: none left") as caught:
+    with pytest.raises(NoCapacity, match="out_of_stock: none left"):
         opened().launch(LAUNCH)
-    assert type(caught.value) is StoreError
     assert (service.servers, service.disks) == ({}, {})
 
 
@@ -475,7 +475,7 @@ def test_only_what_is_called_missing_by_its_id_is_missing(service, opened, body,
         (Said(400, {"type": "invalid_request_error", "message": "no"}), InvalidArgument),
         (Said(400, {"type": "transient_state", "message": "no"}), Unavailable),
         (Said(401, {"type": "denied_authentication", "message": "no"}), PermissionDenied),
-        (Said(403, {"type": "quotas_exceeded", "message": "no"}), PermissionDenied),
+        (Said(403, {"type": "quotas_exceeded", "message": "no"}), NoCapacity),
         (Said(404, {"type": "not_found", "message": "no"}), StoreError),
         (Said(429, {"type": "too_many_requests", "message": "no"}), Unavailable),
         (Said(500, {"message": "no"}), Unavailable),
