@@ -15,10 +15,11 @@ credentials tell it. They are `access_key` and `secret_key`. Settings:
 ================== ============================ ==================================================================
 
 No call makes a machine with its tags. So it is made without being started, by its token; then it is tagged, and then
-started: what has no tags has never run, is called by its token, and is finished by the same launch, with the script of
-that. One that cannot be tagged is destroyed. Its disks end with it. `visibility` counts by `ReadVmsState`; its canary is the default security
-group. Neither the environment nor `~/.osc/config.json` is looked at. Prices are those of the account's catalog, of
-Linux, where it may read that (`ReadCatalog`, `ReadUnitPrice`) and pays in euro; else they are not told.
+started: what has no tags has never run, is called by its token, and is finished by the same launch, with the script
+of that. One that cannot be tagged is destroyed. Its disks end with it. `visibility` counts by `ReadVmsState`; its
+canary is the default security group. Neither the environment nor `~/.osc/config.json` is looked at. Prices are those
+of the account's catalog, of Linux, where it may read that (`ReadCatalog`, `ReadUnitPrice`) and pays in euro; else
+they are not told.
 """
 
 from __future__ import annotations
