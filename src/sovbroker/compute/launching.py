@@ -108,7 +108,8 @@ def launch(
             if standing is not None:
                 return Launched(before, standing)
             before = around.journal.get(name)
-        made = plan(around, name, workload)
+        # A machine asks for its secrets by its script.
+        made = plan(around, name, workload, scripted=bool(secrets))
         if not made.allowed:
             if not made.decision.allowed:
                 raise Refused(made.decision, f"no place may have the machine\n{made}")

@@ -213,10 +213,11 @@ def decide(around: Surroundings, *, key: str, label: str | None, data: Data | No
     return Asked(asked, str(decision.label), decision)
 
 
-def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
+def plan(around: Surroundings, name: str, workload: Workload, *, scripted: bool = False) -> Plan:
     """Return where a workload would run. Changes nothing.
 
-    Raises InvalidArgument for an unknown label or place. A place that cannot be asked is rejected, with the reason.
+    `scripted`: its machine gets a script, even if the workload has none. Raises InvalidArgument for an unknown
+    label or place. A place that cannot be asked is rejected, with the reason.
     """
     asked_for = {around.providers.place(target).target.id for target in workload.at}
     data = data_of(around, workload.near) if workload.near else None
@@ -231,8 +232,9 @@ def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
     if workload.at:
         rejected |= {target: ("it was not asked for",) for target in candidates if target not in asked_for}
         candidates = [target for target in candidates if target in asked_for]
+    look = partial(_look, around, workload, scripted=scripted or bool(workload.user_data))
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sovbroker-compute") as pool:
-        looked = dict(zip(candidates, pool.map(partial(_look, around, workload), candidates), strict=True))
+        looked = dict(zip(candidates, pool.map(look, candidates), strict=True))
     options: list[Option] = []
     for target, found in looked.items():
         if isinstance(found, str):
@@ -252,13 +254,13 @@ def plan(around: Surroundings, name: str, workload: Workload) -> Plan:
     )
 
 
-def _look(around: Surroundings, workload: Workload, target: str) -> Option | str:
+def _look(around: Surroundings, workload: Workload, target: str, *, scripted: bool) -> Option | str:
     """Return what a place has for a workload, or why it has nothing."""
     place = around.providers.place(target)
     try:
         provider = around.providers.provider(target)
         lacks = {
-            ComputeFeature.USER_DATA: bool(workload.user_data),
+            ComputeFeature.USER_DATA: scripted,
             ComputeFeature.KEYS: workload.ssh_key is not None,
         }
         for feature, wanted in lacks.items():

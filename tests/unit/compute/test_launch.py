@@ -2,6 +2,7 @@
 
 import pytest
 
+from sovbroker.compute import Compute
 from sovbroker.errors import AlreadyExists, InvalidArgument, NotFound, Refused, Unavailable
 from sovbroker.machines import ComputeFeature, MachineState
 
@@ -280,6 +281,10 @@ def test_a_provider_that_lacks_something_is_passed_over(house):
     node = house.compute.launch("x", near="press/", user_data="#!/bin/sh\n")
     assert node.target != "us/compute@ohio"
     assert node.plan.rejected["us/compute@ohio"] == ("it has no `user-data`",)
+    # A machine asks for its secrets by a script, even if it has none of its own.
+    compute = Compute(house.around, deposit=lambda launch, secrets, script: b"#!/bin/sh\n")
+    other = compute.launch("y", near="press/", secrets={"password": "correct horse"})
+    assert other.target != "us/compute@ohio"
 
 
 def test_a_place_out_of_reach_is_rejected_with_the_reason(house):
