@@ -7,7 +7,6 @@ reads both of one pair: the link is replaced in one step.
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import os
 import re
@@ -17,11 +16,11 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
 from sovbroker.errors import ConfigError, NotFound, PermissionDenied, SovbrokerError, StoreError, Unavailable
+from sovbroker.plugins import entry_of
 from sovbroker.ports import AccessKey, Accounts, Binding, User
 
 __all__ = ["ACCOUNTS", "CURRENT", "KeyFolder", "Rotation", "find_accounts", "owner_of", "rotate"]
@@ -46,14 +45,9 @@ Prove = Callable[[AccessKey], None]
 
 def find_accounts(provider: str) -> Callable[[Binding], Accounts]:
     """Return what opens the account plane of a provider. Raises ConfigError with a suggestion."""
-    found = entry_points(group=ACCOUNTS)
-    for entry in found:
-        if entry.name == provider:
-            opener: Callable[[Binding], Accounts] = entry.load()
-            return opener
-    close = difflib.get_close_matches(provider, found.names, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(found.names)) or 'none'}"
-    raise ConfigError(f"nothing here talks to the accounts of `{provider}`; {hint}")
+    entry = entry_of(ACCOUNTS, provider, lacking=f"nothing here talks to the accounts of `{provider}`")
+    opener: Callable[[Binding], Accounts] = entry.load()
+    return opener
 
 
 class KeyFolder:

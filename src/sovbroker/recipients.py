@@ -6,12 +6,10 @@ is told of a keyring follows from that: it is in a zone when those outside of th
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -32,6 +30,7 @@ from sovbroker.catalogue.facts import (
 from sovbroker.errors import ConfigError
 from sovbroker.keyrings import Service
 from sovbroker.keys import EscrowService, Keyring, KeyringStatus, PassphraseService, RecoveryService, public_key
+from sovbroker.plugins import entry_of
 from sovbroker.ports import Credentials, KeyBinding, KeyService
 from sovbroker.secrets import SecretSource
 
@@ -216,15 +215,9 @@ def service_of(key: KeyConfig) -> Service:
 
 def find_key_service(name: str) -> Callable[[KeyBinding], KeyService]:
     """Return what opens the key service of that name. Raises ConfigError with a suggestion."""
-    found = entry_points(group=KEY_SERVICES)
-    for entry in found:
-        if entry.name == name:
-            opener: Callable[[KeyBinding], KeyService] = entry.load()
-            return opener
-    known = sorted({FILE, ESCROW, *found.names})
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"
-    raise ConfigError(f"there is no key service `{name}`; {hint}")
+    entry = entry_of(KEY_SERVICES, name, lacking=f"there is no key service `{name}`", beside=(FILE, ESCROW))
+    opener: Callable[[KeyBinding], KeyService] = entry.load()
+    return opener
 
 
 def open_recipient(recipient: RecipientConfig, *, passphrase: str | None = None) -> KeyService:

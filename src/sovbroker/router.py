@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +19,7 @@ from sovbroker.confine import Confined
 from sovbroker.errors import ConfigError, InvalidArgument, SovbrokerError, StoreError
 from sovbroker.forks import ForkLock
 from sovbroker.guard import Guarded, Permit
+from sovbroker.plugins import entry_of
 from sovbroker.policy import Choice
 from sovbroker.ports import Binding, Credentials, Store
 from sovbroker.probing import Bound, Probe, ProbeFile, bound, find_out
@@ -221,10 +222,4 @@ def adapter_version(name: str) -> str:
 
 
 def _entry(name: str) -> EntryPoint:
-    found = entry_points(group=ADAPTERS)
-    for entry in found:
-        if entry.name == name:
-            return entry
-    close = difflib.get_close_matches(name, found.names, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"installed: {', '.join(sorted(found.names)) or 'none'}"
-    raise ConfigError(f"there is no adapter `{name}`; {hint}")
+    return entry_of(ADAPTERS, name, lacking=f"there is no adapter `{name}`")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -22,6 +21,7 @@ from sovbroker.computesection import ComputeConfig, SecretsConfig
 from sovbroker.document import suggest
 from sovbroker.errors import ConfigError
 from sovbroker.machines import SecretBox
+from sovbroker.plugins import entry_of
 from sovbroker.ports import Binding, Credentials
 from sovbroker.recipients import attested
 from sovbroker.secrets import SecretSource
@@ -100,22 +100,20 @@ def _prices(path: Path, provider: Provider) -> PriceList:
 
 def box_of(config: SecretsConfig) -> SecretBox:
     """Return what keeps secrets for machines. Makes no request. Raises ConfigError."""
-    found = entry_points(group=SECRET_BOXES)
-    for entry in found:
-        if entry.name == config.service:
-            opener: Callable[[Binding], SecretBox] = entry.load()
-            return opener(
-                Binding(
-                    target="secrets",
-                    container="",
-                    endpoint=config.endpoint,
-                    hosts=frozenset({urlsplit(config.endpoint).netloc}),
-                    credentials=_credentials(config.credentials),
-                    settings=config.settings,
-                )
-            )
-    known = ", ".join(sorted(found.names)) or "none"
-    raise ConfigError(f"nothing here keeps secrets by the name of `{config.service}`; known: {known}")
+    entry = entry_of(
+        SECRET_BOXES, config.service, lacking=f"nothing here keeps secrets by the name of `{config.service}`"
+    )
+    opener: Callable[[Binding], SecretBox] = entry.load()
+    return opener(
+        Binding(
+            target="secrets",
+            container="",
+            endpoint=config.endpoint,
+            hosts=frozenset({urlsplit(config.endpoint).netloc}),
+            credentials=_credentials(config.credentials),
+            settings=config.settings,
+        )
+    )
 
 
 def deposit_of(config: SecretsConfig | None) -> Secrets | None:

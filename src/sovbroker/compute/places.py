@@ -6,14 +6,14 @@ import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from typing import Final
 
 from sovbroker.catalogue.facts import Target
 from sovbroker.compute.prices import PriceList, priced
-from sovbroker.errors import ConfigError, InvalidArgument
+from sovbroker.errors import InvalidArgument
 from sovbroker.forks import ForkLock
 from sovbroker.machines import ComputeProvider, ImageSource, Size
+from sovbroker.plugins import entry_of
 from sovbroker.ports import Binding, Credentials
 
 __all__ = ["COMPUTE", "ComputePlace", "Providers", "find_compute"]
@@ -99,11 +99,6 @@ class Providers:
 
 def find_compute(name: str) -> Callable[[Binding], ComputeProvider]:
     """Return the adapter for compute of that name. Raises ConfigError with a suggestion."""
-    found = entry_points(group=COMPUTE)
-    for entry in found:
-        if entry.name == name:
-            opener: Callable[[Binding], ComputeProvider] = entry.load()
-            return opener
-    close = difflib.get_close_matches(name, found.names, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"installed: {', '.join(sorted(found.names)) or 'none'}"
-    raise ConfigError(f"there is no adapter for compute `{name}`; {hint}")
+    entry = entry_of(COMPUTE, name, lacking=f"there is no adapter for compute `{name}`")
+    opener: Callable[[Binding], ComputeProvider] = entry.load()
+    return opener
