@@ -39,7 +39,7 @@ def unsure(error: NoCapacity, why: str) -> Unavailable:
     return Unavailable(f"{str(error).removeprefix(f'{error.target}: ')}; {why}", target=error.target)
 
 
-def repeated(act: Callable[[], T], *, attempts: int, again: bool) -> T:
+def repeated(act: Callable[[], T], *, attempts: int, again: bool, sleep: Callable[[float], None] = time.sleep) -> T:
     """Return what `act` returns, tried several times while it raises Unavailable, where it may be done `again`.
 
     NoCapacity after an attempt that had no answer is Unavailable: the first may have been carried out.
@@ -56,5 +56,5 @@ def repeated(act: Callable[[], T], *, attempts: int, again: bool) -> T:
                 raise unsure(error, "an attempt before had no answer, and may have been carried out") from error
             raise
         unanswered = True
-        time.sleep(pause)
+        sleep(pause)
     raise AssertionError  # the last pause is None

@@ -1,21 +1,36 @@
-"""Calls whose bodies their adapter makes, and whose every answer it judges: over the connections of `rest`."""
+"""One request, and one whole answer: from the hosts of a target and nobody else. Needs httpx.
+
+What an answer means is its adapter's to say, or that of `rest`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Final, cast
 
 import httpx
 
 from sovbroker.errors import SovbrokerError, Unavailable
-from sovbroker.ports import Binding
+from sovbroker.ports import Binding, patience
 from sovbroker_adapters.held import held_client
 from sovbroker_adapters.processes import PerProcess
-from sovbroker_adapters.rest import Answer, whole
 
-__all__ = ["Caller"]
+__all__ = ["Answer", "Caller"]
+
+ANSWER_MAX: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: `told` is its JSON, None where it is none; `headers` have names in small letters."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    told: object = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 class Caller:
@@ -32,7 +47,7 @@ class Caller:
         """Return the answer, whatever it says. Raises PermissionDenied for another host, Unavailable without one."""
         try:
             with self._clients.get().stream(method, url, content=body, headers=dict(headers)) as got:
-                raw = whole(got, within=self._read, target=self._target)
+                raw = self._whole(got)
         except SovbrokerError:
             raise
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -48,6 +63,16 @@ class Caller:
         client = self._clients.take()
         if client is not None:
             client.close()
+
+    def _whole(self, got: httpx.Response) -> bytes:
+        """Return a body that is not too long, and does not trickle in for longer than the caller waits."""
+        body = bytearray()
+        for piece in got.iter_bytes():
+            body += piece
+            if len(body) > ANSWER_MAX:
+                raise Unavailable(f"an answer of more than {ANSWER_MAX >> 20} MiB", target=self._target)
+            patience().left(self._read)
+        return bytes(body)
 
     def _client(self) -> httpx.Client:
         return held_client(self._target, hosts=self._hosts, waits=(self._connect, self._read))

@@ -8,28 +8,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
 from sovbroker.errors import ConfigError, PermissionDenied, SovbrokerError, StoreError, Unavailable
-from sovbroker.ports import Binding, patience
-from sovbroker_adapters.attempts import pauses
-from sovbroker_adapters.held import held_client
+from sovbroker.ports import Binding
+from sovbroker_adapters.attempts import repeated
+from sovbroker_adapters.calls import Answer, Caller
 from sovbroker_adapters.peers import own_machine
-from sovbroker_adapters.processes import PerProcess
 from sovbroker_adapters.settings import Reading
 
-__all__ = ["WAITS", "Answer", "Call", "Rest", "by_status", "endpoint_of", "whole"]
+__all__ = ["WAITS", "Call", "Rest", "by_status", "caller_of", "endpoint_of"]
 
 WAITS: Final = ("connect-timeout", "read-timeout", "attempts")
 """The names of the settings that a `Rest` reads."""
 
-ANSWER_MAX: Final = 64 << 20
 LATER: Final = frozenset({408, 425, 429})
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -52,16 +47,6 @@ class Call:
     text: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer: `told` is its JSON, None where it is none; `headers` have names in small letters."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    told: object = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-
 class Rest:
     """Who asks for one target. Safe for threads and after a fork; not picklable.
 
@@ -76,31 +61,18 @@ class Rest:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         reading = Reading(binding)
-        self._target = binding.target
-        self._hosts = binding.hosts
-        self._connect = reading.number("connect-timeout", 10)
-        self._read = reading.number("read-timeout", 60)
+        self._caller = caller_of(binding)
         self._attempts = reading.number("attempts", 3)
         self._refused = refused
         self._sleep = sleep
-        self._clients = PerProcess(self._client)
 
     def ask(self, call: Call) -> Answer:
         """Make a call, several times where it may be made again. Whatever fails is an error of ours."""
-        for pause in pauses(self._attempts, again=call.again):
-            try:
-                return self._once(call)
-            except Unavailable:
-                if pause is None:
-                    raise
-            self._sleep(pause)
-        raise AssertionError  # the last pause is None
+        return repeated(lambda: self._once(call), attempts=self._attempts, again=call.again, sleep=self._sleep)
 
     def close(self) -> None:
         """Close the connections of this process."""
-        client = self._clients.take()
-        if client is not None:
-            client.close()
+        self._caller.close()
 
     def _once(self, call: Call) -> Answer:
         headers = {"Accept": "application/json", **call.headers, **(call.signed() if call.signed else {})}
@@ -109,36 +81,17 @@ class Rest:
             content, headers["Content-Type"] = json.dumps(call.body).encode(), "application/json"
         elif content is not None:
             headers["Content-Type"] = "text/plain"
-        try:
-            with self._clients.get().stream(call.method, call.url, content=content, headers=headers) as said:
-                body = whole(said, within=self._read, target=self._target)
-        except SovbrokerError:
-            raise
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            message = f"no whole answer of the provider: {type(error).__name__}"
-            raise Unavailable(message, target=self._target) from error
-        told: object = None
-        with suppress(ValueError, RecursionError):
-            told = cast("object", json.loads(body))
-        names = {name.lower(): value for name, value in said.headers.items()}
-        answer = Answer(said.status_code, names, told, body)
-        if said.status_code not in call.expected:
+        answer = self._caller.call(call.method, call.url, headers=headers, body=content)
+        if answer.status not in call.expected:
             raise self._refused(answer)
         return answer
 
-    def _client(self) -> httpx.Client:
-        return held_client(self._target, hosts=self._hosts, waits=(self._connect, self._read))
 
-
-def whole(said: httpx.Response, *, within: float, target: str) -> bytes:
-    """Return a body that is not too long, and does not trickle in for longer than the caller waits."""
-    body = bytearray()
-    for piece in said.iter_bytes():
-        body += piece
-        if len(body) > ANSWER_MAX:
-            raise Unavailable(f"an answer of more than {ANSWER_MAX >> 20} MiB", target=target)
-        patience().left(within)
-    return bytes(body)
+def caller_of(binding: Binding) -> Caller:
+    """Return who makes calls with the time limits of a binding's settings."""
+    reading = Reading(binding)
+    connect, read = reading.number("connect-timeout", 10), reading.number("read-timeout", 60)
+    return Caller(binding, connect=connect, read=read)
 
 
 def endpoint_of(binding: Binding) -> str:

@@ -13,8 +13,8 @@ from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, PermissionDe
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry
 from sovbroker_adapters.attempts import repeated
-from sovbroker_adapters.calls import Caller
-from sovbroker_adapters.rest import Answer, by_status
+from sovbroker_adapters.calls import Answer, Caller
+from sovbroker_adapters.rest import by_status
 from sovbroker_adapters.settings import Reading
 from sovbroker_adapters.settling import settled
 

@@ -10,8 +10,9 @@ from typing import Any, Final, NoReturn
 from sovbroker.errors import InvalidArgument, SovbrokerError
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry
+from sovbroker_adapters.calls import Answer
 from sovbroker_adapters.clevercloud.signing import signed
-from sovbroker_adapters.rest import Answer, Call, Rest, by_status, endpoint_of
+from sovbroker_adapters.rest import Call, Rest, by_status, endpoint_of
 from sovbroker_adapters.settings import Reading
 
 __all__ = ["Connection"]

@@ -13,7 +13,8 @@ from typing import Any, Final, NoReturn, cast
 from sovbroker.errors import InvalidArgument, PermissionDenied, SovbrokerError, StoreError
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry, text
-from sovbroker_adapters.rest import Answer, Call, Rest, by_status, endpoint_of
+from sovbroker_adapters.calls import Answer
+from sovbroker_adapters.rest import Call, Rest, by_status, endpoint_of
 from sovbroker_adapters.settings import Reading
 from sovbroker_adapters.settling import settled
 

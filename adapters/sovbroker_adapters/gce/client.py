@@ -24,9 +24,9 @@ from sovbroker.errors import (
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entry
 from sovbroker_adapters.attempts import repeated
-from sovbroker_adapters.calls import Caller
+from sovbroker_adapters.calls import Answer, Caller
 from sovbroker_adapters.gce.signing import ServiceAccount
-from sovbroker_adapters.rest import Answer, by_status
+from sovbroker_adapters.rest import by_status
 from sovbroker_adapters.settings import Reading
 from sovbroker_adapters.settling import settled
 

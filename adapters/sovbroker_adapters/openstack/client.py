@@ -21,9 +21,10 @@ from sovbroker.errors import (
 )
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry, text
+from sovbroker_adapters.calls import Answer
 from sovbroker_adapters.keystone import endpoints, lifetime, question, unsaid
 from sovbroker_adapters.peers import own_machine
-from sovbroker_adapters.rest import Answer, Call, Rest, by_status, endpoint_of
+from sovbroker_adapters.rest import Call, Rest, by_status, endpoint_of
 from sovbroker_adapters.settings import Reading
 
 __all__ = ["COMPUTE", "IMAGE", "VOLUME", "Connection", "quoted"]

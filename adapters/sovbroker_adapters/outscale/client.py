@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
-
-import httpx
 
 from sovbroker.errors import (
     InvalidArgument,
@@ -24,10 +21,9 @@ from sovbroker.errors import (
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries
 from sovbroker_adapters.attempts import repeated
-from sovbroker_adapters.held import held_client
+from sovbroker_adapters.calls import Answer
 from sovbroker_adapters.outscale.signing import signed
-from sovbroker_adapters.processes import PerProcess
-from sovbroker_adapters.rest import whole
+from sovbroker_adapters.rest import by_status, caller_of
 from sovbroker_adapters.settings import Reading
 
 __all__ = ["Connection"]
@@ -62,12 +58,10 @@ class Connection:
         self.subnet = reading.text("subnet")
         self.group = reading.text("security-group")
         self.within = reading.number("within", 60)
-        self._connect = reading.number("connect-timeout", 10)
-        self._read = reading.number("read-timeout", 60)
         self._attempts = reading.number("attempts", 3)
         self._binding = binding
         self._root = (binding.endpoint or "").rstrip("/")
-        self._clients = PerProcess(self._client)
+        self._caller = caller_of(binding)
 
     def __repr__(self) -> str:
         """Name the region, and no secret."""
@@ -98,9 +92,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections of this process."""
-        client = self._clients.take()
-        if client is not None:
-            client.close()
+        self._caller.close()
 
     def _once(self, action: str, body: bytes) -> Mapping[str, Any]:
         url = f"{self._root}/{action}"
@@ -114,29 +106,21 @@ class Connection:
             secret_key=secrets.get("secret_key") or "",
             now=datetime.now(UTC),
         )
-        try:
-            with self._clients.get().stream("POST", url, content=body, headers=headers) as answer:
-                said = whole(answer, within=self._read, target=self.target)
-        except SovbrokerError:
-            raise
-        except (httpx.HTTPError, OSError) as error:
-            raise Unavailable(f"no whole answer of the provider: {type(error).__name__}", target=self.target) from error
-        told: object = None
-        with suppress(ValueError, RecursionError):
-            told = cast("object", json.loads(said))
-        if answer.status_code != OK:
-            raise self._failure(answer.status_code, told)
-        found = _object(told)
+        answer = self._caller.call("POST", url, headers=headers, body=body)
+        if answer.status != OK:
+            raise self._failure(answer)
+        found = _object(answer.told)
         # Every answer of the API has it; a page of somebody in between has not.
         if not _object(found.get("ResponseContext")).get("RequestId"):
             raise broken("something that is no answer of it", target=self.target)
         if found.get("Errors"):
-            raise self._failure(answer.status_code, told)
+            raise self._failure(answer)
         return found
 
-    def _failure(self, status: int, told: object) -> SovbrokerError:
+    def _failure(self, answer: Answer) -> SovbrokerError:
         """Return the error of an answer. Only what the API itself calls missing is missing."""
-        kind, code, details = _named(told)
+        status = answer.status
+        kind, code, details = _named(answer.told)
         message = f"the provider answered {status}{f', {kind} {code}' if kind else ''}: {details}"
         # `TooManyResources (QuotaExceded)` is what its own table of errors says.
         known = KINDS.get(kind.partition(" ")[0])
@@ -144,15 +128,12 @@ class Connection:
             return known(message, target=self.target)
         match kind:
             case "" | "OperationNotSupported" | "OperationNotAllowed":
-                return _by_status(status)(message, target=self.target)
+                return by_status(status)(message, target=self.target)
             case _ if status < 500:  # noqa: PLR2004 - HTTP's own
                 # A wrong parameter, a wrong state, a conflict.
                 return InvalidArgument(f"{self.target}: {message}")
             case _:
                 return Unavailable(message, target=self.target)
-
-    def _client(self) -> httpx.Client:
-        return held_client(self.target, hosts=self._binding.hosts, waits=(self._connect, self._read))
 
 
 def _object(told: object) -> dict[str, Any]:
@@ -167,9 +148,3 @@ def _named(told: object) -> tuple[str, str, str]:
     error = _object(first)
     kind, code, details = (str(error.get(name) or "")[:SHOWN] for name in ("Type", "Code", "Details"))
     return kind, code, details
-
-
-def _by_status(status: int) -> type[StoreError]:
-    if status in {401, 403}:
-        return PermissionDenied
-    return Unavailable if status in LATER or not 300 <= status < 500 else StoreError  # noqa: PLR2004 - HTTP's own

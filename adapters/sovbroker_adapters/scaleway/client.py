@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 from sovbroker.errors import InvalidArgument, NoCapacity, NotFound, SovbrokerError, StoreError, Unavailable
 from sovbroker.ports import Binding
 from sovbroker_adapters.answers import broken, entries, entry, read, text
-from sovbroker_adapters.rest import Answer, Call, Rest, by_status, endpoint_of
+from sovbroker_adapters.calls import Answer
+from sovbroker_adapters.rest import Call, Rest, by_status, endpoint_of
 from sovbroker_adapters.settings import Reading
 from sovbroker_adapters.settling import settled
 

@@ -498,7 +498,7 @@ def test_secrets_are_neither_shown_nor_pickled(service, opened):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_child_makes_a_client_of_its_own(opened):
-    clients = opened()._connection._rest._clients
+    clients = opened()._connection._rest._caller._clients
     mine = clients.get()
     child = os.fork()
     if child == 0:

@@ -399,9 +399,9 @@ def test_secrets_are_neither_shown_nor_pickled(opened, proxy):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_child_makes_a_client_of_its_own(opened):
     connection = opened()._connection
-    mine = connection._clients.get()
+    mine = connection._caller._clients.get()
     child = os.fork()
     if child == 0:
-        os._exit(0 if connection._clients.get() is not mine else 1)
+        os._exit(0 if connection._caller._clients.get() is not mine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert connection._clients.get() is mine
+    assert connection._caller._clients.get() is mine

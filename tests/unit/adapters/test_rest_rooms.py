@@ -10,7 +10,7 @@ import pytest
 
 from sovbroker.errors import ConfigError, Unavailable
 from sovbroker.ports import Binding, waiting
-from sovbroker_adapters import rest
+from sovbroker_adapters import calls
 from sovbroker_adapters.calls import Caller
 from sovbroker_adapters.held import held_client
 from sovbroker_adapters.rest import Call, Rest
@@ -62,7 +62,7 @@ def test_a_body_that_trickles_in_ends_with_the_deadline(trickling, name):
 
 @pytest.mark.parametrize("name", ["caller", "rest"])
 def test_a_body_without_end_is_given_up(trickling, name, monkeypatch):
-    monkeypatch.setattr(rest, "ANSWER_MAX", 5)
+    monkeypatch.setattr(calls, "ANSWER_MAX", 5)
     ask, close = askers(trickling)[name]
     with pytest.raises(Unavailable, match="more than"), waiting(deadline=time.monotonic() + 60, repeats=True):
         ask()
