@@ -18,6 +18,7 @@ from typer.main import get_command
 from sovbroker.cli.failures import Exit, code_of, facts_of, message_of
 from sovbroker.cli.screen import Screen
 from sovbroker.cli.tree import app
+from sovbroker.cli.waking import waking
 
 __all__ = ["run"]
 
@@ -143,7 +144,8 @@ def _stoppable() -> Generator[None]:
     heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     before = {number: signal.signal(number, stop) for number in heard}
     try:
-        yield
+        with waking():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

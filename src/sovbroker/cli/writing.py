@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from sovbroker.cli.failures import Exit, code_of, facts_of, message_of
 from sovbroker.cli.screen import size_text
 from sovbroker.cli.session import Session, command
+from sovbroker.cli.waking import standard_input
 from sovbroker.errors import InvalidArgument, SovbrokerError
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def pair_of(text: str) -> tuple[str, str]:
 def source_of(file: str) -> Generator[tuple[BinaryIO, int | None]]:
     """Open what `put` reads, and tell its size where there is one. Raises InvalidArgument when it cannot be read."""
     if file == STANDARD_INPUT:
-        yield sys.stdin.buffer, None
+        yield standard_input(), None
         return
     path = Path(file)
     try:

@@ -122,6 +122,26 @@ def test_stopped_while_it_stores(home, done, number, code):
     assert [path for path in (home / "objects").rglob("*@*") if path.is_file()] == []
 
 
+def test_a_signal_that_interrupts_no_call_stops_it_all_the_same(home, done):
+    """One that comes just before a read does not end it. Here another thread hears it, which is as good as that."""
+    code = """if True:
+        import signal, sys, threading
+        from sovbroker.cli import main
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        sys.exit(main(["put", "-", "k"]))
+    """
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        child.stdin.write(bytes(1 << 20))
+        child.stdin.flush()
+        wait_until(lambda: begun(home))
+        wait_until(lambda: drained(child.stdin, child))
+        child.terminate()
+        assert child.wait(60) == 143
+        assert child.stderr.read() == b"error: stopped; nothing was left half done\n"
+    assert done("ls") == ""
+
+
 def test_a_progress_bar_on_a_terminal_only(home, done, terminal):
     (home / "in").write_bytes(bytes(4 << 20))
     done("put", "in", "public/k")  # says nothing on stderr
