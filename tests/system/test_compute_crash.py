@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import faulthandler
 import itertools
 import os
 import signal
@@ -44,6 +45,7 @@ PLACE = """
      credentials: {{{credentials}}}, images: {{host: {{{owner}pattern: "{pattern}"}}}}}}
 """
 WITHIN = 10.0
+HANGS = 60.0
 SCRIPT = b"#!/bin/sh\ntrue\n"
 ASKED = {"label": "secret", "image": "host", "user_data": "touch $HOME/ran; sleep 60"}
 STEPS = (
@@ -102,13 +104,16 @@ def left(home):
 
 def killed_at(home, step, asked=ASKED, steps=STEPS):
     """Launch in a child that is killed at a step; whether it was."""
+    said = home / "where-it-hung"
     child = os.fork()
     if child:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert status in {0, -signal.SIGKILL}
+        assert status in {0, -signal.SIGKILL}, said.read_text()
         return status != 0
     code = 1
     try:
+        # A child that hangs tells where, and ends.
+        faulthandler.dump_traceback_later(HANGS, exit=True, file=said.open("w"))
         left = itertools.count(step, -1)
 
         def dying(real):

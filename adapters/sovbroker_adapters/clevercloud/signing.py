@@ -31,7 +31,7 @@ def signed(method: str, url: str, secrets: Mapping[str, str], *, stamp: int, non
     listed = "&".join("=".join(pair) for pair in sorted((_safe(name), _safe(value)) for name, value in pairs))
     text = "&".join((method.upper(), _safe(base), _safe(listed)))
     key = f"{_safe(secrets['consumer_secret'])}&{_safe(secrets['token_secret'])}"
-    given["oauth_signature"] = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha512")).decode()
+    given["oauth_signature"] = base64.b64encode(hmac.new(key.encode(), text.encode(), "sha512").digest()).decode()
     return "OAuth " + ", ".join(f'{_safe(name)}="{_safe(value)}"' for name, value in sorted(given.items()))
 
 

@@ -27,7 +27,7 @@ def signed(
     wanted = "\n".join((ALGORITHM, stamp, scope, hashlib.sha256(asked.encode()).hexdigest()))
     key = f"OSC4{secret_key}".encode()
     for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, wanted.encode(), "sha256").hex()
+        key = hmac.new(key, part.encode(), "sha256").digest()
+    signature = hmac.new(key, wanted.encode(), "sha256").hexdigest()
     told = f"{ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={HEADERS}, Signature={signature}"
     return {"Content-Type": CONTENT, "Host": host, "X-Osc-Date": stamp, "Authorization": told}

@@ -54,7 +54,7 @@ class Signer:
         scope = f"{stamp[:8]}/{self._region}/s3/aws4_request"
         digest = hashlib.sha256(asked.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
-        signature = hmac.digest(self._key(keys, stamp[:8]), text.encode(), SHA256).hex()
+        signature = hmac.new(self._key(keys, stamp[:8]), text.encode(), SHA256).hexdigest()
         added["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, SignedHeaders={signed}, Signature={signature}"
         )
@@ -67,6 +67,6 @@ class Signer:
             return made[2]
         key = f"AWS4{keys.secret}".encode()
         for word in (day, self._region, "s3", "aws4_request"):
-            key = hmac.digest(key, word.encode(), SHA256)
+            key = hmac.new(key, word.encode(), SHA256).digest()
         self._made = keys, day, key
         return key

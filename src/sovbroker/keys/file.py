@@ -215,7 +215,7 @@ def _body(document: Json) -> bytes:
 
 
 def _mac(key: Secret, body: bytes) -> str:
-    return hmac.digest(key.reveal(), body, "sha256").hex()
+    return hmac.new(key.reveal(), body, "sha256").hexdigest()
 
 
 def _render(ring: Ring) -> dict[str, object]:

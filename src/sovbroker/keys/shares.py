@@ -64,7 +64,7 @@ def join(shares: Sequence[bytes], *, quorum: int, context: bytes) -> Secret:
 
 
 def _check(key: bytes, context: bytes) -> bytes:
-    return hmac.digest(key, LABEL + context, "sha256")[:CHECK]
+    return hmac.new(key, LABEL + context, "sha256").digest()[:CHECK]
 
 
 def _shamirs() -> ModuleType:

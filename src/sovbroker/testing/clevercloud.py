@@ -85,7 +85,7 @@ class CleverCloudService(ContractServer):
         base = f"http://{asked.headers.get('host', '')}{parts.path}"
         text = f"{asked.method}&{quote(base, safe='~')}&{quote(listed, safe='~')}"
         key = f"{SECRETS['consumer_secret']}&{SECRETS['token_secret']}"
-        expected = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha512")).decode()
+        expected = base64.b64encode(hmac.new(key.encode(), text.encode(), "sha512").digest()).decode()
         known = given.get("oauth_consumer_key"), given.get("oauth_token"), given.get("oauth_signature_method")
         fresh = abs(time.time() - int(given.get("oauth_timestamp", "0"))) < DRIFT
         nonce = given.get("oauth_nonce", "")

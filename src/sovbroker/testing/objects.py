@@ -221,7 +221,7 @@ class ObjectService:
         key, signature = container.headers.get("x-container-meta-temp-url-key"), request.query.get("temp_url_sig", "")
         until = request.query.get("temp_url_expires", "0")
         signed = f"GET\n{until}\n{request.path}".encode()
-        right = key is not None and hmac.compare_digest(signature, hmac.digest(key.encode(), signed, "sha256").hex())
+        right = key is not None and hmac.compare_digest(signature, hmac.new(key.encode(), signed, "sha256").hexdigest())
         linked = request.method == "GET" and right and int(until) > time.time()
         if not linked and ".r:*" not in container.headers.get("x-container-read", ""):
             raise RefusalError(401)

@@ -128,9 +128,9 @@ class OutscaleService:
         wanted = f"OSC4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         key = b"OSC4" + SECRETS["secret_key"].encode()
         for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
+            key = hmac.new(key, part.encode(), "sha256").digest()
         told = f"OSC4-HMAC-SHA256 Credential={SECRETS['access_key']}/{scope}, SignedHeaders={names}, Signature="
-        expected = told + hmac.digest(key, wanted.encode(), "sha256").hex()
+        expected = told + hmac.new(key, wanted.encode(), "sha256").hexdigest()
         if not hmac.compare_digest(expected, headers.get("authorization", "")):
             raise RefusalError("AccessDenied", "1", "the signature is wrong", status=401)
         sent = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -104,8 +104,8 @@ def test_stopped_while_it_stores(home, done, number, code):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever starts the tests in the background has had SIGINT ignored for them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs in the child
+        # Whoever starts the tests in the background, or by nohup, has had signals ignored for them.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs in the child
     )
     with child:
         child.stdin.write(bytes(1 << 20))
