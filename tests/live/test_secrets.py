@@ -176,5 +176,5 @@ def test_names_of_secrets_are_names_of_files(home, name):
 def test_an_unknown_service_is_named(home, bao):
     file = home / "sovbroker.yaml"
     file.write_text((CONFIG % bao.url).replace("service: vault", "service: vaul"))
-    with sovbroker.open(file) as broker, pytest.raises(ConfigError, match="known: vault"):
+    with sovbroker.open(file) as broker, pytest.raises(ConfigError, match="did you mean `vault`"):
         broker.compute.launch("job", label="secret", image="host", secrets={"password": PASSWORD})

@@ -68,6 +68,8 @@ osd pool default pg num = 1
 osd pool default pgp num = 1
 osd pool default pg autoscale mode = off
 rgw override bucket index max shards = 1
+# From midnight to six they work, and a gateway whose OSD was killed waits for them.
+rgw enable lc threads = false
 """
 
 KEYRING: Final = """\
