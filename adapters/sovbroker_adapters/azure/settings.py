@@ -60,7 +60,7 @@ class Settings:
             page=reader.number("page", NUMBERS["page"]),
             ca_bundle=reader.path("ca-bundle"),
             limits=reader.limits(AZURE),
-            capabilities=reader.capabilities(_offered(binding)),
+            capabilities=_capabilities(reader),
         )
 
 
@@ -72,13 +72,15 @@ def _version(reader: Reading) -> str:
     return value
 
 
-def _offered(binding: Binding) -> Mapping[Feature, Support]:
-    """Return what Azure offers where the settings say nothing else."""
-    found = dict.fromkeys(Feature, Support.NATIVE)
+def _capabilities(reader: Reading) -> Mapping[Feature, Support]:
+    """Return what Azure offers, with what the settings change."""
+    offers = dict.fromkeys(Feature, Support.NATIVE)
     # Ids, metadata, listing and abort of an upload are ours.
-    found[Feature.MULTIPART] = Support.EMULATED
+    offers[Feature.MULTIPART] = Support.EMULATED
     # A container has it only if it was made so.
-    found[Feature.RETENTION] = Support.ABSENT
-    if binding.credentials.get("access_key") is None:
-        found[Feature.PRESIGN] = Support.ABSENT
-    return found
+    offers[Feature.RETENTION] = Support.ABSENT
+    found = reader.capabilities(offers)
+    if reader.binding.credentials.get("access_key") is not None:
+        return found
+    # There is nothing to sign a link with, whatever is said.
+    return MappingProxyType({**found, Feature.PRESIGN: Support.ABSENT})

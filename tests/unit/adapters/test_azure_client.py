@@ -157,6 +157,9 @@ def test_a_shared_access_signature(sas):
     store = build(binding(credentials=Credentials({"sas": sas})))
     assert store._connection.account.sas == SAS
     assert store.capabilities[Feature.PRESIGN] is Support.ABSENT
+    # There is nothing to sign one with, whatever the settings say.
+    given = build(local(credentials=Credentials({"sas": SAS}), settings={**local().settings, "presign": "native"}))
+    assert given.capabilities[Feature.PRESIGN] is Support.ABSENT
     with pytest.raises(NotSupported):
         store.presign("key", expires=timedelta(minutes=1))
 
