@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
-from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered
+from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, SealError, Tampered, Unavailable
 from sovbroker.ports import Binding, KeyBinding
 from sovbroker_adapters.contexts import bound, digest, unbound
 from sovbroker_adapters.processes import PerProcess
@@ -121,7 +121,7 @@ class OkmsService:
         url = self._root + operation
         try:
             answer = self._clients.get().post(url, json=body)
-        except PermissionDenied as error:
+        except (PermissionDenied, Unavailable) as error:
             raise KeyUnavailable(f"{self._where} is out of reach: {error}") from error
         except (httpx.HTTPError, OSError) as error:
             raise KeyUnavailable(f"{self._where} is out of reach: {type(error).__name__}") from error
