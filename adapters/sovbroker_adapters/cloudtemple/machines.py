@@ -164,16 +164,20 @@ class CloudTempleMachines(WithoutKeys, WithoutVolumes):
     def _launched(self, launch: Launch) -> Machine | None:
         """Return the machine that the same launch has made before, started; None where there is none.
 
-        One without all tags has never run, and is destroyed: its script cannot be changed any more.
+        One that never got its last tag has never run, and is destroyed: its script cannot be changed any more. Raises
+        Unavailable for one that has lost a tag since.
         """
         for one in self._all():
-            if not text(one, "name").endswith(f"-{launch.token}"):
+            if not str(one.get("name", "")).endswith(f"-{launch.token}"):
                 continue
             found = self._read(one)
-            if found.name == launch.name and launch.tags.items() <= found.tags.items() and found.image == launch.image:
-                self.start(found.id)
-                return self.machine(found.id)
-            self.destroy(found.id)
+            if found.name != launch.name and found.state is MachineState.STOPPED:
+                self.destroy(found.id)
+                continue
+            if found.name != launch.name or not launch.tags.items() <= found.tags.items():
+                raise broken(f"the machine `{found.id}` of this launch, which has lost its tags", target=self.target)
+            self.start(found.id)
+            return self.machine(found.id)
         return None
 
     def _finished(self, launch: Launch, machine: str) -> Machine:

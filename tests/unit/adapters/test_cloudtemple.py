@@ -267,3 +267,22 @@ def test_secrets_are_neither_shown_nor_pickled(service, opened):
     assert given not in shown
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(compute._connection)
+
+
+def test_a_machine_that_lost_its_tags_is_not_destroyed(service, opened):
+    """It may have run, and holds what it worked on."""
+    compute = opened()
+    made = compute.launch(LAUNCH)
+    assert compute.launch(LAUNCH).id == made.id
+    kept = dict(service.tags[made.id])
+    for state in ("running", "stopped"):
+        for lost in ("sovbroker-launch", "sovbroker-machine"):
+            service.tags[made.id] = {name: value for name, value in kept.items() if name != lost}
+            if (state, lost) != ("stopped", "sovbroker-machine"):
+                with pytest.raises(Unavailable, match="which has lost its tags"):
+                    compute.launch(LAUNCH)
+                assert list(service.machines) == [made.id]
+        service.tags[made.id] = kept
+        compute.stop(made.id)
+    assert compute.launch(LAUNCH).id == made.id
+    assert compute.machine(made.id).state is MachineState.RUNNING
