@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,10 +38,13 @@ class SshKeys:
         One without a machine is left over, or is another installation's: a key says no more than its launch. Raises
         StoreError where a place cannot be asked.
         """
+        return self._of(self._around.providers.places)
+
+    def _of(self, targets: Iterable[str]) -> Sequence[ImportedKey]:
         # Listed before the launches are read: a key that is being imported has an entry by then.
         listed = [
             (target, key, match[1])
-            for target in self._around.providers.places
+            for target in targets
             for key in self._keys(target)
             if (match := OURS.fullmatch(key.name)) is not None
         ]
@@ -51,7 +54,7 @@ class SshKeys:
     def remove(self, key: str, *, at: str) -> None:
         """Remove a key that is left over, by its id. Raises NotFound, and InvalidArgument for one of a machine."""
         target = self._around.providers.place(at).target.id
-        found = next((one for one in self.list() if one.target == target and one.key.id == key), None)
+        found = next((one for one in self._of([target]) if one.key.id == key), None)
         if found is None:
             raise NotFound(f"there is no key `{key}` of ours at {target}")
         if found.machine:
