@@ -5,6 +5,7 @@ import io
 import socket
 import ssl
 import threading
+import time
 from types import SimpleNamespace
 
 import httpx
@@ -13,7 +14,7 @@ import requests
 import urllib3
 
 from sovbroker.errors import ConfigError, KeyUnavailable, PermissionDenied, StoreError, Unavailable
-from sovbroker.ports import Binding, Credentials, KeyBinding
+from sovbroker.ports import Binding, Credentials, KeyBinding, waiting
 from sovbroker_adapters import azure, gcs, kms, libcloud, obstore, ovh, s3, swift, vault, webdav
 from sovbroker_adapters.hosts import check_host
 from sovbroker_adapters.memory import MemoryStore
@@ -260,6 +261,15 @@ def test_a_key_service_that_has_left_already_is_out_of_reach(listener, monkeypat
     binding = KeyBinding("k", "a/b", f"http://{host}", hosts=frozenset({host}))
     service = OkmsService(binding, ssl.create_default_context(), timeout=5)
     with pytest.raises(KeyUnavailable, match="out of reach"):
+        service.wrap(b"secret", b"context")
+    service.close()
+
+
+def test_a_key_service_is_out_of_reach_for_one_who_waits_no_longer(listener):
+    host = f"127.0.0.1:{listener.port}"
+    binding = KeyBinding("k", "a/b", f"http://{host}", hosts=frozenset({host}))
+    service = OkmsService(binding, ssl.create_default_context(), timeout=5)
+    with pytest.raises(KeyUnavailable, match="out of reach"), waiting(deadline=time.monotonic() - 1, repeats=False):
         service.wrap(b"secret", b"context")
     service.close()
 
